@@ -1,0 +1,216 @@
+"""The canonical entities: which fields a record has, of which type, and what refers to what.
+
+An entity is data. Mappings are compiled against it, the engine walks it, the docs print it.
+`ENTITIES` is in dependency order: a record's parents always come before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from connector.domain import values
+from connector.domain.values import Record
+
+
+class FieldType(StrEnum):
+    """What kind of value a field holds."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    DECIMAL = "decimal"  # quantities, percentages and unit prices, exact
+    MONEY = "money"  # an amount in the record's currency, to the cent
+    BOOLEAN = "boolean"
+    DATE = "date"
+    TIMESTAMP = "timestamp"  # an instant, UTC
+    CHOICE = "choice"
+    REFERENCE = "reference"  # the canonical ID of a record of `to`
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One canonical field; `choices` in their declared order, `computed` where each side works it
+    out by itself and it is compared, never written."""
+
+    name: str
+    type: FieldType = FieldType.TEXT
+    doc: str = ""
+    required: bool = False
+    choices: tuple[str, ...] = ()
+    to: str = ""
+    computed: bool = False
+    forward_only: bool = False  # a step back along `choices` is a conflict
+    terminal: tuple[str, ...] = ()  # choices that may follow any other (cancelled, rejected)
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """A canonical kind of record."""
+
+    name: str
+    doc: str
+    fields: Mapping[str, Field]
+    line_fields: Mapping[str, Field] = field(default_factory=dict)
+    line_key: str = "line_no"
+
+    @property
+    def is_document(self) -> bool:
+        """Whether records have line items."""
+        return bool(self.line_fields)
+
+    @property
+    def parents(self) -> frozenset[str]:
+        """The entities that records of this one refer to."""
+        every = (*self.fields.values(), *self.line_fields.values())
+        return frozenset(f.to for f in every if f.to)
+
+
+def _entity(name: str, doc: str, fields: list[Field], lines: list[Field] | None = None) -> Entity:
+    return Entity(name, doc, {f.name: f for f in fields}, {f.name: f for f in lines or []})
+
+
+T = FieldType
+_REMARK = Field("remark", doc="what the ERP says about it: price, stock, credit")
+_CURRENCY = Field("currency", doc="ISO 4217", required=True)
+_ACTIVE = Field("active", T.BOOLEAN, "in use; false where it was archived or deleted")
+_TOTALS = [
+    Field("net", T.MONEY, "sum of the lines", computed=True),
+    Field("tax", T.MONEY, "tax, rounded per rate on the document", computed=True),
+    Field("total", T.MONEY, "net and tax", computed=True),
+]
+_ADDRESS = [
+    Field("street"), Field("street2"), Field("city"), Field("region", doc="state or county"),
+    Field("postal_code"), Field("country", doc="ISO 3166-1 alpha-2"),
+]
+
+
+def _lines(*more: Field) -> list[Field]:
+    return [
+        Field("line_no", T.INTEGER, "the line's key on both sides", required=True),
+        Field("product", T.REFERENCE, to="product"),
+        Field("description"),
+        Field("quantity", T.DECIMAL, "in the product's unit", required=True),
+        Field("unit_price", T.DECIMAL, "before discount and tax, in the document's currency"),
+        Field("discount_percent", T.DECIMAL, "0 to 100"),
+        Field("tax_percent", T.DECIMAL, "0 to 100"),
+        *more,
+    ]
+
+
+QUOTE_STATUS = ("draft", "sent", "accepted", "ordered", "rejected", "expired")
+ORDER_STATUS = ("draft", "confirmed", "partially_shipped", "shipped", "invoiced", "paid",
+                "cancelled")
+INVOICE_STATUS = ("open", "partially_paid", "paid", "credited")
+
+ENTITIES: dict[str, Entity] = {e.name: e for e in (
+    _entity("product", "What is sold: a CRM product, an ERP item.", [
+        Field("sku", doc="the article number both sides know", required=True),
+        Field("name", required=True), Field("description"), Field("unit"),
+        Field("list_price", T.DECIMAL, "per unit, before tax"), _CURRENCY,
+        Field("tax_percent", T.DECIMAL, "0 to 100"), _ACTIVE,
+    ]),
+    _entity("customer", "A company or person that buys: a CRM account, an ERP customer.", [
+        Field("number", doc="the ERP's customer number"),
+        Field("name", required=True), Field("vat_number"), Field("website"), Field("phone"),
+        Field("email"),
+        Field("segment", T.CHOICE, choices=("small", "mid_market", "enterprise", "public")),
+        *_ADDRESS, _CURRENCY,
+        Field("payment_terms", T.CHOICE,
+              choices=("NET14", "NET30", "NET60", "COD", "PREPAID")),
+        Field("credit_limit", T.MONEY), Field("balance", T.MONEY, "open invoices"),
+        Field("on_hold", T.BOOLEAN, "the ERP confirms no order for it"), _ACTIVE,
+    ]),
+    _entity("contact", "A person at a customer.", [
+        Field("customer", T.REFERENCE, to="customer", required=True),
+        Field("first_name"), Field("last_name"), Field("email"), Field("phone"),
+        Field("job_title"), Field("is_primary", T.BOOLEAN), _ACTIVE,
+    ]),
+    _entity("stock_level", "How much of a product a warehouse holds.", [
+        Field("product", T.REFERENCE, to="product", required=True),
+        Field("warehouse", doc="the warehouse's code", required=True),
+        Field("on_hand", T.DECIMAL), Field("reserved", T.DECIMAL, "promised to orders"),
+        Field("available", T.DECIMAL, "on hand less reserved"),
+        Field("quoted", T.DECIMAL, "quantity in open quotes, reported by the CRM"),
+        Field("counted", T.DECIMAL, "a count made in the field, reported by the CRM"),
+        Field("counted_on", T.DATE),
+    ]),
+    _entity("quote", "An offer: a CRM quote, an ERP quotation.", [
+        Field("number", doc="the ERP's quotation number"),
+        Field("customer", T.REFERENCE, to="customer", required=True),
+        Field("status", T.CHOICE, choices=QUOTE_STATUS, forward_only=True,
+              terminal=("rejected", "expired")),
+        _CURRENCY, Field("valid_until", T.DATE), Field("warehouse"),
+        Field("customer_reference", doc="the customer's own number for it"), _REMARK, *_TOTALS,
+    ], _lines()),
+    _entity("order", "What a customer ordered.", [
+        Field("number", doc="the ERP's order number"),
+        Field("customer", T.REFERENCE, to="customer", required=True),
+        Field("quote", T.REFERENCE, "the quote it was made from", to="quote"),
+        Field("status", T.CHOICE, choices=ORDER_STATUS, forward_only=True,
+              terminal=("cancelled",)),
+        Field("ordered_on", T.DATE), _CURRENCY, Field("warehouse"),
+        Field("customer_reference"), _REMARK, *_TOTALS,
+    ], _lines(Field("quantity_shipped", T.DECIMAL))),
+    _entity("delivery", "A shipment for an order.", [
+        Field("number"), Field("order", T.REFERENCE, to="order", required=True),
+        Field("shipped_at", T.TIMESTAMP), Field("carrier"), Field("tracking_number"),
+    ], [
+        Field("line_no", T.INTEGER, "the order line's key", required=True),
+        Field("product", T.REFERENCE, to="product"), Field("quantity", T.DECIMAL),
+    ]),
+    _entity("invoice", "An invoice or credit note.", [
+        Field("number"), Field("kind", T.CHOICE, choices=("invoice", "credit_note")),
+        Field("customer", T.REFERENCE, to="customer", required=True),
+        Field("order", T.REFERENCE, to="order"),
+        Field("issued_on", T.DATE), Field("due_on", T.DATE), _CURRENCY,
+        Field("status", T.CHOICE, choices=INVOICE_STATUS),
+        Field("balance", T.MONEY, "what is still to be paid"),
+        Field("disputed", T.BOOLEAN), Field("promised_on", T.DATE,
+                                            "when the customer promised to pay"), *_TOTALS,
+    ], _lines()),
+)}
+
+
+def _iso(value: Any) -> str:
+    return value.isoformat()  # type: ignore[no-any-return]
+
+
+def _instant(value: Any) -> datetime:
+    return values.utc(datetime.fromisoformat(value))
+
+
+_PACK: dict[FieldType, Callable[[Any], Any]] = {
+    T.DECIMAL: str, T.MONEY: str, T.DATE: _iso, T.TIMESTAMP: _iso}
+_UNPACK: dict[FieldType, Callable[[Any], Any]] = {
+    T.DECIMAL: Decimal, T.MONEY: Decimal, T.DATE: date.fromisoformat, T.TIMESTAMP: _instant}
+
+
+def pack(entity: Entity, record: Record) -> dict[str, Any]:
+    """`record` as JSON-ready data, to be kept in the store or a plan file."""
+    packed = _converted(entity.fields, record, _PACK)
+    if "lines" in record:
+        packed["lines"] = [_converted(entity.line_fields, ln, _PACK) for ln in record["lines"]]
+    return packed
+
+
+def unpack(entity: Entity, data: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of `pack`."""
+    record = _converted(entity.fields, data, _UNPACK)
+    if "lines" in data:
+        record["lines"] = [_converted(entity.line_fields, ln, _UNPACK) for ln in data["lines"]]
+    return record
+
+
+def _converted(fields: Mapping[str, Field], source: Mapping[str, Any],
+               by_type: Mapping[FieldType, Callable[[Any], Any]]) -> dict[str, Any]:
+    result = {}
+    for name, value in source.items():
+        if name == "lines":
+            continue
+        convert = by_type.get(fields[name].type) if value is not None else None
+        result[name] = convert(value) if convert else value
+    return result

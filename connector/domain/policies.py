@@ -1,0 +1,74 @@
+"""Who may change what, and who wins: the rules of a pair, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Role = Literal["crm", "erp"]
+Direction = Literal["two_way", "to_erp", "to_crm", "create_only"]
+Resolution = Literal["manual", "prefer_crm", "prefer_erp", "prefer_crm_unless_blank",
+                     "prefer_erp_unless_blank", "fail"]
+OnBlank = Literal["propagate", "ignore", "fill_only"]
+OnDelete = Literal["deactivate", "propagate", "unlink", "manual"]
+BornIn = Literal["either", "crm", "erp"]
+
+CRM: Role = "crm"
+ERP: Role = "erp"
+
+
+def other(role: Role) -> Role:
+    """The opposite side of a pair."""
+    return ERP if role == CRM else CRM
+
+
+@dataclass(frozen=True, slots=True)
+class FieldPolicy:
+    """The rules of one field.
+
+    * `direction`: `two_way`; `to_erp` and `to_crm` carry it one way and put the other side's
+      change back; `create_only` sends it when a record is created and never after.
+    * `owner`: the side that always wins; a change of it on the other side is put back and kept
+      as a settled conflict.
+    * `conflict`: settles two different changes where no owner is named.
+    * `on_blank`: whether blanking a field blanks it on the other side (`propagate`), doesn't
+      (`ignore`), or the field is only ever written where the other side is blank (`fill_only`).
+    """
+
+    direction: Direction = "two_way"
+    owner: Role | None = None
+    conflict: Resolution = "manual"
+    on_blank: OnBlank = "propagate"
+
+
+@dataclass(frozen=True, slots=True)
+class Becomes:
+    """A document made from another: a quote whose `when_field` turned `when_value` becomes
+    exactly one `entity` on the side `made_in`, with the fields `values` set on top of the copy."""
+
+    entity: str
+    when_field: str
+    when_value: str
+    made_in: Role
+    values: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EntityPolicy:
+    """The rules of one entity; `fields` holds those that differ from `default`.
+
+    `match` names the fields that find the same thing on the other side, once, on first contact.
+    `born_in` says on which side new records may come up. Line fields are named `lines.quantity`.
+    """
+
+    match: tuple[str, ...] = ()
+    born_in: BornIn = "either"
+    default: FieldPolicy = field(default_factory=FieldPolicy)
+    fields: Mapping[str, FieldPolicy] = field(default_factory=dict)
+    on_delete: OnDelete = "deactivate"
+    becomes: Becomes | None = None
+
+    def of(self, name: str) -> FieldPolicy:
+        """The rules of a field."""
+        return self.fields.get(name, self.default)

@@ -1,0 +1,89 @@
+"""Canonical values and when two of them are equal.
+
+A canonical value is `None` (known to be blank), `str`, `bool`, `int`, `Decimal`, `date`, or an
+aware UTC `datetime`. Three things that are never the same: `MISSING` (the system said nothing, so
+it has no say), `None` (it says: blank) and `0`. Values are normalised once, on decode, so that
+afterwards equality is plain `==`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from enum import Enum
+from typing import Any, Final
+
+
+class Missing(Enum):
+    """The type of `MISSING`; an enum so that type checkers can narrow it."""
+
+    MISSING = "missing"
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Final = Missing.MISSING
+
+Value = None | str | bool | int | Decimal | date | datetime
+Line = Mapping[str, Any]
+Record = Mapping[str, Any]
+"""Canonical field → `Value`; documents also hold `lines`: a list of `Line`, sorted by line key."""
+
+CENT: Final = Decimal("0.01")
+
+
+def text(value: object) -> str | None:
+    """Trimmed text; blank text is `None`."""
+    if value is None:
+        return None
+    trimmed = str(value).strip()
+    return trimmed or None
+
+
+def decimal(value: object) -> Decimal | None:
+    """An exact number without an exponent or trailing zeros; refuses floats and non-numbers."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool | float):
+        raise ValueError(f"{value!r} is not an exact decimal")
+    try:
+        number = value if isinstance(value, Decimal) else Decimal(str(value).strip())
+    except InvalidOperation:
+        raise ValueError(f"{value!r} is not a number") from None
+    if not number.is_finite():
+        raise ValueError(f"{value!r} is not a finite number")
+    return plain(number)
+
+
+def plain(number: Decimal) -> Decimal:
+    """`number` without trailing zeros and without an exponent (`1E+2` becomes `100`)."""
+    if number == number.to_integral_value():
+        return number.quantize(Decimal(1))
+    return number.normalize()
+
+
+def cents(number: Decimal) -> Decimal:
+    """`number` rounded half up to two decimals, as commercial rounding does."""
+    return number.quantize(CENT, rounding=ROUND_HALF_UP)
+
+
+def utc(value: datetime) -> datetime:
+    """The same instant in UTC; refuses a time without a zone."""
+    if value.tzinfo is None:
+        raise ValueError(f"{value.isoformat()} has no time zone")
+    return value.astimezone(UTC)
+
+
+def shown(value: object) -> str:
+    """`value` as a person reads it in tables and messages."""
+    if value is MISSING:
+        return "(absent)"
+    if value is None:
+        return "(blank)"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%SZ")
+    return str(value)

@@ -1,0 +1,295 @@
+"""The sockets of the engine: what an adapter, a store and a clock must offer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any, Protocol
+
+from connector.domain.actions import FieldConflict, Outcome
+from connector.domain.ledger import Conflict, ConflictState, DeadLetter, HistoryEntry, Run
+from connector.domain.records import (
+    Batch,
+    Capabilities,
+    Change,
+    Link,
+    ObjectSchema,
+    Page,
+    RemoteRecord,
+    Snapshot,
+    WriteResult,
+)
+
+
+class Clock(Protocol):
+    """Where the time comes from; virtual in simulations."""
+
+    def now(self) -> datetime:
+        """The present instant, UTC."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Let `seconds` pass."""
+        ...
+
+
+class Adapter(Protocol):
+    """Our code for one kind of system: it speaks the system's words and knows no others.
+
+    Every call may raise `RetryLater` (`SystemUnreachable`, `RateLimited`), `AccessDenied` or
+    `RequestRefused`. An adapter is safe to call from several threads.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the system can do."""
+        ...
+
+    def check(self) -> str:
+        """Prove that the system answers and the credentials work; returns its name and version."""
+        ...
+
+    def describe(self, object: str) -> ObjectSchema:
+        """The fields of an object, as the system documents them."""
+        ...
+
+    def pull(self, object: str, cursor: str | None) -> Iterator[Page]:
+        """The records changed since `cursor` (all, where None), page by page, deletions too.
+
+        Every page's cursor, if kept, lets a later pull start behind that page without losing a
+        change, late commits included. A cursor the system no longer knows raises
+        `CursorExpired`.
+        """
+        ...
+
+    def get(self, object: str, external_ids: Sequence[str]) -> dict[str, RemoteRecord]:
+        """The named records as they are now, by external ID; absent where there is none."""
+        ...
+
+    def find(self, object: str, references: Sequence[str]) -> dict[str, RemoteRecord]:
+        """The records created with these references (`origin:origin_id`), by reference."""
+        ...
+
+    def write(self, batch: Batch) -> list[WriteResult]:
+        """Make the batch's writes; one result for each intent, in order.
+
+        A failure of the call as a whole is told in every result (RETRY where it surely was not
+        made, UNKNOWN where it may have been), except `AccessDenied`, which is raised.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give connections back."""
+        ...
+
+
+class Store(Protocol):
+    """Where state lives between runs."""
+
+    def begin(self) -> AbstractContextManager[UnitOfWork]:
+        """One transaction: commits at the end of the block, rolls back on an error."""
+        ...
+
+    def acquire_lease(self, pair: str, holder: str, ttl: float) -> int:
+        """Take the pair's lease for `ttl` seconds and return its fencing token.
+
+        `holder` is `host:pid`. A lease whose time is up, or whose holder was a process of this
+        host that lives no more, is taken over. Raises `LeaseHeld`.
+        """
+        ...
+
+    def renew_lease(self, pair: str, token: int, ttl: float) -> None:
+        """Hold it for `ttl` seconds more; raises `LeaseLost` where another token was given out."""
+        ...
+
+    def release_lease(self, pair: str, token: int) -> None:
+        """Give it back, if it is still ours."""
+        ...
+
+    def close(self) -> None:
+        """Give connections back."""
+        ...
+
+
+class UnitOfWork(Protocol):
+    """All reading and writing within one transaction. Everything is asked for in bulk: no method
+    runs one query for each record."""
+
+    # cursors
+    def cursor(self, pair: str, entity: str, system: str) -> str | None:
+        """How far this side of an entity has been read."""
+        ...
+
+    def save_cursor(self, pair: str, entity: str, system: str, cursor: str | None) -> None:
+        """Keep how far it has been read; None means everything has to be read again."""
+        ...
+
+    # inbox
+    def receive(self, pair: str, changes: Sequence[Change]) -> None:
+        """Put changes into the inbox (their `id` is ignored). A newer change of the same
+        (entity, system, external_id) replaces the older one and makes a waiting one pending."""
+        ...
+
+    def pending(self, pair: str, entity: str, after: int, limit: int) -> list[Change]:
+        """Pending changes with `id` > `after`, in the order of their ids."""
+        ...
+
+    def pending_by_match_key(self, pair: str, entity: str, system: str,
+                             keys: Collection[str]) -> dict[str, list[Change]]:
+        """Changes in the inbox of one side (pending or waiting) that have these match keys."""
+        ...
+
+    def settle(self, change_ids: Collection[int]) -> None:
+        """Take settled changes out of the inbox."""
+        ...
+
+    def wait(self, pair: str, waits: Mapping[int, str]) -> None:
+        """Let changes wait, each for the link it names (`customer:crm:A1` or `customer:ID@erp`)."""
+        ...
+
+    def release(self, pair: str, wanted: Collection[str]) -> int:
+        """Make those pending that wait for these links; returns how many."""
+        ...
+
+    def inbox_counts(self, pair: str) -> dict[tuple[str, str, str], int]:
+        """Rows by (entity, system, state: pending or waiting)."""
+        ...
+
+    # links and snapshots
+    def links_by_external(self, pair: str, entity: str, system: str,
+                          external_ids: Collection[str]) -> dict[str, Link]:
+        """Links by external ID."""
+        ...
+
+    def links_by_canonical(self, pair: str, entity: str,
+                           canonical_ids: Collection[str]) -> dict[str, list[Link]]:
+        """All links of each canonical ID, the oldest of a system first."""
+        ...
+
+    def versions(self, pair: str, entity: str, system: str,
+                 external_ids: Collection[str]) -> dict[str, str]:
+        """Only the versions last seen, by external ID."""
+        ...
+
+    def canonical_ids(self, pair: str, entity: str, system: str,
+                      external_ids: Collection[str]) -> dict[str, str]:
+        """Only the canonical IDs, by external ID."""
+        ...
+
+    def external_ids(self, pair: str, entity: str, system: str,
+                     canonical_ids: Collection[str]) -> dict[str, str]:
+        """Only the (oldest) external IDs, by canonical ID."""
+        ...
+
+    def save_links(self, pair: str, links: Sequence[Link]) -> None:
+        """Insert or replace links, by (entity, system, external_id)."""
+        ...
+
+    def remove_links(self, pair: str, entity: str, system: str,
+                     external_ids: Collection[str]) -> None:
+        """Untie records."""
+        ...
+
+    def snapshots(self, pair: str, entity: str,
+                  canonical_ids: Collection[str]) -> dict[str, Snapshot]:
+        """Snapshots by canonical ID."""
+        ...
+
+    def save_snapshots(self, pair: str, snapshots: Sequence[Snapshot]) -> None:
+        """Insert or replace snapshots."""
+        ...
+
+    # claims: which canonical ID a match key belongs to
+    def claims(self, pair: str, entity: str, keys: Collection[str]) -> dict[str, str]:
+        """Canonical ID by match key, where it is claimed."""
+        ...
+
+    def claim(self, pair: str, entity: str, claims: Mapping[str, str]) -> None:
+        """Claim match keys; a key that another canonical ID holds stays with that one."""
+        ...
+
+    # outbox
+    def record_intents(self, pair: str, run_id: str, batch: Batch) -> None:
+        """Keep a batch's intents before it is written."""
+        ...
+
+    def unsettled_batches(self, pair: str) -> list[Batch]:
+        """Batches whose writing was begun and whose results were never kept, in order."""
+        ...
+
+    def settle_intents(self, keys: Collection[str]) -> None:
+        """Take intents out of the outbox: their results are kept."""
+        ...
+
+    # runs and outcomes
+    def save_run(self, run: Run) -> None:
+        """Insert or replace a run with its tallies and writes."""
+        ...
+
+    def runs(self, pair: str, limit: int) -> list[Run]:
+        """The latest runs, newest first."""
+        ...
+
+    def abandon_runs(self, pair: str, at: datetime) -> None:
+        """Mark runs left running by a dead process."""
+        ...
+
+    def add_outcomes(self, pair: str, run_id: str, at: datetime,
+                     outcomes: Sequence[Outcome]) -> None:
+        """Append outcomes, with their field changes packed as JSON."""
+        ...
+
+    def history(self, pair: str, entity: str, canonical_id: str) -> list[HistoryEntry]:
+        """The outcomes that touched a record, oldest first."""
+        ...
+
+    # conflicts
+    def open_conflicts(self, pair: str, entity: str, run_id: str, at: datetime,
+                       found: Sequence[tuple[str, str, FieldConflict]]) -> None:
+        """Keep conflicts given as (canonical_id, title, conflict). An unsettled one of the same
+        path gets the new values (a decision on it is dropped if they differ); one that is
+        `settled_by` a rule is kept as settled."""
+        ...
+
+    def conflicts(self, pair: str, *, entity: str | None = None,
+                  canonical_ids: Collection[str] | None = None,
+                  states: Collection[ConflictState] = (ConflictState.OPEN,)) -> list[Conflict]:
+        """Conflicts, oldest first."""
+        ...
+
+    def conflict(self, conflict_id: int) -> Conflict | None:
+        """One conflict."""
+        ...
+
+    def decide_conflict(self, conflict_id: int, decision: Mapping[str, Any]) -> None:
+        """Keep a person's decision: `{"take": "crm"}`, `{"take": "erp"}`, `{"value": ...}`, or for
+        an ambiguous match `{"link": EXTERNAL_ID}` or `{"create": true}`."""
+        ...
+
+    def settle_conflicts(self, pair: str, entity: str, settled: Mapping[int, str]) -> None:
+        """Close conflicts, each by the rule or person named."""
+        ...
+
+    # dead letters
+    def bury(self, pair: str, run_id: str, at: datetime,
+             failures: Sequence[tuple[Change, str, str, str]]) -> None:
+        """Park changes given as (change, stage, error class, message); one row for each trace
+        key, counting attempts; the changes leave the inbox."""
+        ...
+
+    def resolve_dead_letters(self, pair: str, trace_keys: Collection[str]) -> None:
+        """The records have succeeded."""
+        ...
+
+    def dead_letters(self, pair: str, *, entity: str | None = None) -> list[DeadLetter]:
+        """Parked records, oldest first."""
+        ...
+
+    def dead_letter(self, letter_id: int) -> DeadLetter | None:
+        """One parked record."""
+        ...
+
+    def remove_dead_letter(self, letter_id: int) -> None:
+        """Discard it."""
+        ...
