@@ -135,6 +135,11 @@ class UnitOfWork(Protocol):
         """Pending changes with `id` > `after`, in the order of their ids."""
         ...
 
+    def inbox_by_external(self, pair: str, entity: str, system: str,
+                          external_ids: Collection[str]) -> dict[str, Change]:
+        """Changes in the inbox of one side (pending or waiting), by external ID."""
+        ...
+
     def pending_by_match_key(self, pair: str, entity: str, system: str,
                              keys: Collection[str]) -> dict[str, list[Change]]:
         """Changes in the inbox of one side (pending or waiting) that have these match keys."""

@@ -1,0 +1,192 @@
+"""Carries out decided work: intents first, then the writes, then everything that came of them.
+
+Three steps, two transactions: the conflicts and intents are committed before the first write;
+links, snapshots, outcomes and settled inbox rows are committed together after the last one. Dying
+anywhere in between loses nothing: the outbox tells which writes have to be verified.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from connector.domain.policies import Role
+from connector.domain.records import (
+    Batch,
+    Change,
+    Operation,
+    RemoteRecord,
+    WriteResult,
+    WriteStatus,
+)
+from connector.engine.group import Work
+from connector.engine.intents import Outgoing, outgoing
+from connector.engine.keep import Keeping, Result
+from connector.engine.session import Session
+from connector.errors import RetryLater
+
+_MADE = {WriteStatus.CREATED, WriteStatus.UPDATED, WriteStatus.DELETED}
+
+
+@dataclass(slots=True)
+class Applied:
+    """What follows: works that the results call for, and whether a write's fate is unknown."""
+
+    next: list[Work] = field(default_factory=list)
+    unknown: bool = False
+    down: str = ""  # why a whole batch could not be written, where a system is away
+
+
+def apply(session: Session, entity: str, works: Sequence[Work]) -> Applied:
+    """Carry out works of one entity."""
+    session.guard()
+    pair = session.pair
+    with session.store.begin() as uow:
+        out = outgoing(uow, pair, entity, works)
+        _keep_conflicts(session, entity, works, uow)
+        for _, batch in out.batches:
+            uow.record_intents(pair.name, session.run_id, batch)
+    session.crash("intents recorded")
+    results = _write_all(session, entity, out)
+    moved = _read_again(session, entity, results)
+    session.crash("results not kept")
+    with session.store.begin() as uow:
+        keeping = Keeping(session, uow, entity)
+        keeping.run(works, out, results, moved)
+    session.crash("results kept")
+    return Applied(keeping.next, any(r.status is WriteStatus.UNKNOWN for r in _all(results)),
+                   _down(results))
+
+
+def _keep_conflicts(session: Session, entity: str, works: Sequence[Work],
+                    uow: object) -> None:
+    """Both values and the base are on record before one of them is overwritten."""
+    found = []
+    for work in works:
+        seen = set()
+        for action in work.actions:
+            for conflict in action.conflicts:
+                if conflict.path not in seen:
+                    seen.add(conflict.path)
+                    found.append((work.group.canonical_id, work.group.title, conflict))
+    if found:
+        uow.open_conflicts(session.pair.name, entity, session.run_id,  # type: ignore[attr-defined]
+                           session.clock.now(), found)
+
+
+def _write_all(session: Session, entity: str, out: Outgoing) -> dict[int, dict[Role, Result]]:
+    """Write every batch; the results by work (its identity) and role."""
+    results: dict[int, dict[Role, Result]] = defaultdict(dict)
+    for role, batch in out.batches:
+        for intent, result in zip(batch.intents, write(session, role, batch), strict=True):
+            work, _ = out.works[intent.key]
+            results[id(work)][role] = Result(intent, result)
+            if result.status in _MADE:
+                session.writes[entity, role, intent.operation] += 1
+        session.observe(entity, "write", len(batch.intents))
+    return results
+
+
+def write(session: Session, role: Role, batch: Batch) -> list[WriteResult]:
+    """Write one batch at a side."""
+    session.crash("before write")
+    results = session.pair.side(role).adapter.write(batch)
+    session.crash("after write")
+    return results
+
+
+def _read_again(session: Session, entity: str,
+                results: dict[int, dict[Role, Result]]) -> dict[tuple[Role, str], Change]:
+    """The records that moved under our hands, as they are now, as changes for the inbox."""
+    wanted: dict[Role, list[str]] = defaultdict(list)
+    for by_role in results.values():
+        for role, (intent, result) in by_role.items():
+            if result.status in (WriteStatus.STALE, WriteStatus.GONE) and intent.external_id:
+                wanted[role].append(intent.external_id)
+    changes = {}
+    for role, ids in wanted.items():
+        for external_id, record in read(session, entity, role, ids).items():
+            changes[role, external_id] = change_of(
+                entity, session.pair.side(role).system, external_id, record)
+    return changes
+
+
+def read(session: Session, entity: str, role: Role,
+         external_ids: Sequence[str]) -> dict[str, RemoteRecord | None]:
+    """Records as they are now, in as few calls as the system allows; None where one is gone."""
+    side = session.pair.side(role)
+    size = side.adapter.capabilities.read_batch
+    found: dict[str, RemoteRecord | None] = dict.fromkeys(external_ids)
+    for start in range(0, len(external_ids), size):
+        found.update(side.adapter.get(side.mappings[entity].object,
+                                      external_ids[start:start + size]))
+    return found
+
+
+def change_of(entity: str, system: str, external_id: str, record: RemoteRecord | None) -> Change:
+    """A record just read, as a change for the inbox; a deletion where it is gone."""
+    if record is None:
+        return Change(0, entity, system, external_id, "", deleted=True)
+    return Change(0, entity, system, external_id, record.version, record.payload,
+                  record.deleted, record.reference)
+
+
+def _all(results: dict[int, dict[Role, Result]]) -> list[WriteResult]:
+    return [result.result for by_role in results.values() for result in by_role.values()]
+
+
+def _down(results: dict[int, dict[Role, Result]]) -> str:
+    told = _all(results)
+    if told and all(r.status in (WriteStatus.RETRY, WriteStatus.UNKNOWN) for r in told):
+        return told[0].error
+    return ""
+
+
+def recover(session: Session) -> None:
+    """Verify the writes whose results were never kept.
+
+    An update is left to be planned anew: its record is read again. A create is looked up by its
+    reference first; where none of a batch is found, the same batch is sent again under the same
+    key, so that a system still working on the first one can tell. Raises `RetryLater` where the
+    system is away.
+    """
+    with session.store.begin() as uow:
+        batches = uow.unsettled_batches(session.pair.name)
+    for batch in batches:
+        session.guard()
+        if batch.operation is Operation.CREATE:
+            _recover_creates(session, batch)
+        else:
+            _look_again(session, batch)
+
+
+def _recover_creates(session: Session, batch: Batch) -> None:
+    role = session.pair.role_of(batch.intents[0].system)
+    adapter = session.pair.side(role).adapter
+    size = adapter.capabilities.read_batch
+    references = [intent.reference for intent in batch.intents]
+    found: dict[str, RemoteRecord] = {}
+    for start in range(0, len(references), size):
+        found.update(adapter.find(batch.object, references[start:start + size]))
+    if found:
+        results = [WriteResult(WriteStatus.CREATED, found[i.reference]) if i.reference in found
+                   else WriteResult(WriteStatus.RETRY, error="was not created")
+                   for i in batch.intents]
+    else:
+        results = write(session, role, batch)
+    if all(r.status in (WriteStatus.RETRY, WriteStatus.UNKNOWN) for r in results) and not found:
+        raise RetryLater(results[0].error or "The last writes could not be verified.")
+    with session.store.begin() as uow:
+        Keeping(session, uow, batch.intents[0].entity).adopt(batch, results)
+
+
+def _look_again(session: Session, batch: Batch) -> None:
+    entity = batch.intents[0].entity
+    role = session.pair.role_of(batch.intents[0].system)
+    ids = [intent.external_id for intent in batch.intents if intent.external_id]
+    changes = [change_of(entity, session.pair.side(role).system, ext, record)
+               for ext, record in read(session, entity, role, ids).items()]
+    with session.store.begin() as uow:
+        uow.receive(session.pair.name, changes)
+        uow.settle_intents([intent.key for intent in batch.intents])

@@ -1,0 +1,108 @@
+"""Empties the inbox of one entity, batch by batch: gather, decide, apply."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from connector.domain.actions import FieldConflict
+from connector.domain.policies import CRM
+from connector.domain.records import Change
+from connector.engine.apply import apply, recover
+from connector.engine.gather import Gathered, Planned, gather
+from connector.engine.group import Group, Work
+from connector.engine.keep import Keeping
+from connector.engine.plan import decide
+from connector.engine.pull import refreshed
+from connector.engine.session import Session
+from connector.errors import RecordFailed, SystemUnreachable
+
+BATCH = 500
+"""Inbox rows taken up at a time."""
+
+
+def batches(session: Session, entity: str, planned: Planned) -> Iterator[Gathered]:
+    """What waits in the inbox, gathered into groups; each row is taken up once, but one that is
+    received anew meanwhile comes again."""
+    after, taken = 0, set[int]()
+    while True:
+        with session.store.begin() as uow:
+            rows = uow.pending(session.pair.name, entity, after, BATCH)
+        if not rows:
+            return
+        after = rows[-1].id
+        changes = refreshed(session, entity, [c for c in rows if c.id not in taken], planned)
+        if not changes:
+            continue
+        with session.store.begin() as uow:
+            gathered = gather(uow, session.pair, entity, changes, planned)
+        taken.update(change.id for change in gathered.taken)
+        yield gathered
+
+
+def decided(session: Session, entity: str,
+            groups: Sequence[Group]) -> tuple[list[Work], list[tuple[Group, RecordFailed]]]:
+    """The work for each group, and the groups whose policy refuses them."""
+    rules = session.pair.rules[entity]
+    works, refused = [], []
+    for group in groups:
+        try:
+            works.append(decide(rules, group))
+        except RecordFailed as failure:
+            refused.append((group, failure))
+    return works, refused
+
+
+def drain(session: Session, entity: str) -> None:
+    """Work off the inbox of an entity. Raises `RetryLater` where a system went away: what was
+    not written stays in the inbox."""
+    for gathered in batches(session, entity, Planned()):
+        for change in gathered.taken:
+            session.count_read(entity, session.pair.role_of(change.system))
+        works, refused = decided(session, entity, gathered.groups)
+        set_aside(session, entity, gathered, refused)
+        carry_out(session, entity, works)
+
+
+def carry_out(session: Session, entity: str, works: list[Work], *, follow: bool = True) -> None:
+    """Apply works and, unless `follow` is false, whatever follows from their results."""
+    while works:
+        applied = apply(session, entity, works)
+        if applied.down:
+            raise SystemUnreachable(
+                applied.down, hint="What was not written stays in the inbox; sync again later.")
+        if applied.unknown:
+            recover(session)
+        works = applied.next if follow else []
+
+
+def set_aside(session: Session, entity: str, gathered: Gathered,
+              refused: Sequence[tuple[Group, RecordFailed]]) -> None:
+    """Keep what came of the changes that call for no work: failed, waiting, skipped, asked."""
+    if not (gathered.failed or gathered.waiting or gathered.skipped or gathered.ambiguous
+            or refused):
+        return
+    pair = session.pair
+    with session.store.begin() as uow:
+        keeping = Keeping(session, uow, entity)
+        for change, failure in gathered.failed:
+            keeping.fail([change], failure)
+        for group, failure in refused:
+            keeping.fail(group.changes, failure, group.canonical_id)
+        for change, wanted, reason in gathered.waiting:
+            keeping.wait([change], wanted, reason)
+        for change, reason in gathered.skipped:
+            keeping.skip(change, reason)
+        asked = []
+        for change, canonical_id, question, title in gathered.ambiguous:
+            keeping.ask(change, canonical_id, question.reason)
+            asked.append((canonical_id, title, _question(session, change, question.candidates)))
+        if asked:
+            uow.open_conflicts(pair.name, entity, session.run_id, session.clock.now(), asked)
+        keeping.save()
+
+
+def _question(session: Session, change: Change, candidates: tuple[str, ...]) -> FieldConflict:
+    mine, theirs = change.external_id, ", ".join(candidates)
+    in_crm = session.pair.role_of(change.system) == CRM
+    return FieldConflict("", None, mine if in_crm else theirs, theirs if in_crm else mine,
+                         kind="ambiguous_match")

@@ -1,0 +1,323 @@
+"""From inbox rows to groups: decode, match, and load what is known of each record.
+
+Everything is loaded in bulk: a handful of queries for a batch, whatever its size.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any
+
+from connector.domain.entities import ENTITIES, unpack
+from connector.domain.ledger import ConflictState
+from connector.domain.policies import Role, other
+from connector.domain.records import Change, Link
+from connector.engine.group import Group, Seen, title
+from connector.engine.match import Ambiguous, Partner, match
+from connector.engine.pair import Pair, Side
+from connector.errors import ParentMissing, RecordFailed
+from connector.ports import UnitOfWork
+
+
+@dataclass(slots=True)
+class Planned:
+    """What a plan would have linked by now; empty in a run that applies as it goes."""
+
+    ids: dict[tuple[str, str, str], str] = field(default_factory=dict)  # entity, system, ext ID
+    holders: dict[tuple[str, str, str], str] = field(default_factory=dict)  # entity, ID, system
+    claims: dict[tuple[str, str], str] = field(default_factory=dict)  # entity, match key
+
+    def add(self, pair: Pair, group: Group) -> None:
+        """Take note of a group whose actions are planned."""
+        for role, seen in group.sides.items():
+            system = pair.side(role).system
+            self.ids[group.entity, system, seen.external_id] = group.canonical_id
+            self.holders[group.entity, group.canonical_id, system] = seen.external_id
+        for key in group.match_keys:
+            self.claims.setdefault((group.entity, key), group.canonical_id)
+
+
+_LIVE = (ConflictState.OPEN, ConflictState.DECIDED)
+
+
+@dataclass(slots=True)
+class Gathered:
+    """A batch of changes, sorted by what can be done with them."""
+
+    groups: list[Group] = field(default_factory=list)
+    failed: list[tuple[Change, RecordFailed]] = field(default_factory=list)
+    waiting: list[tuple[Change, str, str]] = field(default_factory=list)  # change, wanted, reason
+    skipped: list[tuple[Change, str]] = field(default_factory=list)
+    ambiguous: list[tuple[Change, str, Ambiguous, str]] = field(default_factory=list)
+    taken: list[Change] = field(default_factory=list)
+
+
+def references(uow: UnitOfWork, pair: Pair, side: Side, wanted: Iterable[tuple[str, str]],
+               planned: Planned) -> dict[tuple[str, str], str]:
+    """Canonical IDs by (entity, external ID) for all references of a batch."""
+    by_entity: dict[str, set[str]] = defaultdict(set)
+    for entity, external_id in wanted:
+        by_entity[entity].add(external_id)
+    found = {}
+    for entity, ids in by_entity.items():
+        linked = uow.canonical_ids(pair.name, entity, side.system, ids)
+        for external_id in ids:
+            canonical_id = linked.get(external_id) or planned.ids.get(
+                (entity, side.system, external_id))
+            if canonical_id:
+                found[entity, external_id] = canonical_id
+    return found
+
+
+class Gathering:
+    """One batch on its way from changes to groups."""
+
+    def __init__(self, uow: UnitOfWork, pair: Pair, entity: str, planned: Planned) -> None:
+        self.uow, self.pair, self.entity, self.planned = uow, pair, entity, planned
+        self.out = Gathered()
+        self.links: dict[tuple[str, str], Link] = {}
+        self.by_canonical: dict[str, list[Link]] = {}
+        self.bases: dict[str, dict[str, Any]] = {}
+        self.changes: dict[tuple[str, str], Change] = {}
+        self.records: dict[int, dict[str, Any]] = {}
+        self.groups: dict[str, Group] = {}
+
+    def run(self, changes: Sequence[Change]) -> Gathered:
+        """Sort `changes`, and those that belong to the same records, into groups."""
+        self._take(changes)
+        self._take_counterparts()
+        self._take_partners()
+        linked = [link.canonical_id for link in self.links.values()]
+        self.bases = {cid: unpack(ENTITIES[self.entity], snapshot.record) for cid, snapshot in
+                      self.uow.snapshots(self.pair.name, self.entity, linked).items()}
+        for side in self.pair.sides:
+            self._decode(side)
+        self._match()
+        self._complete()
+        self.out.groups = list(self.groups.values())
+        self.out.taken = list(self.changes.values())
+        return self.out
+
+    def _take(self, changes: Iterable[Change]) -> None:
+        new = [c for c in changes if (c.system, c.external_id) not in self.changes]
+        for side in self.pair.sides:
+            ids = {c.external_id for c in new if c.system == side.system}
+            if ids:
+                found = self.uow.links_by_external(self.pair.name, self.entity, side.system, ids)
+                self.links.update({(side.system, ext): link for ext, link in found.items()})
+        self.changes.update({(c.system, c.external_id): c for c in new})
+
+    def _take_counterparts(self) -> None:
+        """What waits in the inbox for the other side of a linked record belongs to it as well."""
+        ids = {link.canonical_id for link in self.links.values()}
+        self.by_canonical = self.uow.links_by_canonical(self.pair.name, self.entity, ids)
+        for side in self.pair.sides:
+            wanted = {link.external_id for links in self.by_canonical.values() for link in links
+                      if link.system == side.system}
+            wanted -= {ext for system, ext in self.changes if system == side.system}
+            if wanted:
+                self._take(self.uow.inbox_by_external(self.pair.name, self.entity, side.system,
+                                                      wanted).values())
+
+    def _take_partners(self) -> None:
+        """Unlinked records with the same match key are wanted for first contact."""
+        self.by_key: dict[Role, dict[str, list[Change]]] = {}
+        keys = {c.match_key for at, c in self.changes.items() if c.match_key
+                and at not in self.links}
+        self.claims = {key: self.planned.claims[self.entity, key] for key in keys
+                       if (self.entity, key) in self.planned.claims}
+        if keys:
+            self.claims.update(self.uow.claims(self.pair.name, self.entity, keys))
+        self.claimed = self.uow.links_by_canonical(self.pair.name, self.entity,
+                                                   set(self.claims.values()))
+        for side in self.pair.sides:
+            found = self.uow.pending_by_match_key(self.pair.name, self.entity, side.system,
+                                                  keys) if keys else {}
+            self._take(c for same in found.values() for c in same)
+            self.by_key[side.role] = {
+                key: [c for c in same if (c.system, c.external_id) not in self.links]
+                for key, same in found.items()}
+
+    def _decode(self, side: Side) -> None:
+        mapping = side.mappings[self.entity]
+        mine = [c for c in self.changes.values() if c.system == side.system
+                and not c.deleted and not c.derived_from]
+        wanted = [ref for c in mine for ref in mapping.references(c.payload)]
+        known = references(self.uow, self.pair, side, wanted, self.planned)
+        for change in mine:
+            link = self.links.get((side.system, change.external_id))
+            try:
+                if not mapping.selects(change.payload):
+                    self.out.skipped.append((change, "not selected by the mapping"))
+                    continue
+                self.records[change.id] = mapping.decode(
+                    change.payload, lambda entity, ext: known.get((entity, ext)),
+                    self._previous(link))
+            except ParentMissing as missing:
+                entity, _, ext = missing.wanted.partition(":")
+                self.out.waiting.append((change, f"{entity}:{side.system}:{ext}", str(missing)))
+            except RecordFailed as failure:
+                self.out.failed.append((change, failure))
+
+    def _previous(self, link: Link | None) -> dict[str, Any] | None:
+        if link is None:
+            return None
+        if link.seen is not None:
+            return unpack(ENTITIES[self.entity], link.seen)
+        return self.bases.get(link.canonical_id)
+
+    def _match(self) -> None:
+        """Find or make the group of each decoded change."""
+        for (system, external_id), change in self.changes.items():
+            role = self.pair.role_of(system)
+            if change.derived_from:
+                self._derived(change, role)
+                continue
+            link = self.links.get((system, external_id))
+            if change.deleted:
+                self._gone(change, role, link)
+                continue
+            record = self.records.get(change.id)
+            if record is None:
+                continue
+            canonical_id = link.canonical_id if link else self._first_contact(change, role)
+            if canonical_id is not None:
+                self._join(canonical_id, role, change, record)
+                if change.match_key:
+                    self.claims.setdefault(change.match_key, canonical_id)
+
+    def _derived(self, change: Change, role: Role) -> None:
+        canonical_id = self.pair.canonical_id(self.entity, change.system, change.external_id)
+        if self.uow.links_by_canonical(self.pair.name, self.entity, [canonical_id]):
+            self.out.skipped.append((change, "made already"))
+            return
+        record = unpack(ENTITIES[self.entity], change.payload)
+        self._join(canonical_id, role, change, record, virtual=True)
+
+    def _gone(self, change: Change, role: Role, link: Link | None) -> None:
+        if link is None:
+            self.out.skipped.append((change, "deleted before it was ever linked"))
+            return
+        group = self._join(link.canonical_id, role, change, None)
+        group.deleted_now.add(role)
+
+    def _join(self, canonical_id: str, role: Role, change: Change,
+              record: dict[str, Any] | None, *, virtual: bool = False) -> Group:
+        group = self.groups.setdefault(canonical_id, Group(self.entity, canonical_id))
+        group.sides[role] = Seen(change.external_id, change.version, record, virtual)
+        group.changes.append(change)
+        if change.match_key:
+            group.match_keys.add(change.match_key)
+        return group
+
+    def _first_contact(self, change: Change, role: Role) -> str | None:
+        """The canonical ID for a record without a link; None where a person is asked."""
+        own = self.pair.canonical_id(self.entity, change.system, change.external_id)
+        by_reference = self._by_reference(change, role)
+        if by_reference is not None:
+            return by_reference
+        decision = self._decided.get(own)
+        if decision is not None and "link" in decision:
+            return self._partner_id(change, role, str(decision["link"]))
+        partner = match(change, self.claims, partial(self._holder, role),
+                        self.by_key.get(role, {}), self.by_key.get(other(role), {}))
+        if isinstance(partner, Ambiguous):
+            if decision is not None and decision.get("create"):
+                return own
+            self.out.ambiguous.append((change, own, partner, title(self.records[change.id])))
+            return None
+        return self._canonical_of(partner, change, role)
+
+    def _canonical_of(self, partner: Partner, change: Change, role: Role) -> str | None:
+        if partner.canonical_id:
+            return partner.canonical_id
+        if partner.change is None:
+            return self.pair.canonical_id(self.entity, change.system, change.external_id)
+        if partner.change.id not in self.records:
+            wanted = f"{self.entity}:{partner.change.system}:{partner.change.external_id}"
+            self.out.waiting.append((change, wanted,
+                                     f"its counterpart {partner.change.external_id} can't be "
+                                     "read yet"))
+            return None
+        return self._partner_id(change, role, partner.change.external_id)
+
+    def _partner_id(self, change: Change, role: Role, external_id: str) -> str:
+        """The canonical ID shared with a record of the other side; the CRM's record names it."""
+        theirs = self.pair.side(other(role)).system
+        link = self.links.get((theirs, external_id)) or self.uow.links_by_external(
+            self.pair.name, self.entity, theirs, [external_id]).get(external_id)
+        if link is not None:
+            return link.canonical_id
+        self._take(self.uow.inbox_by_external(self.pair.name, self.entity, theirs,
+                                              [external_id]).values()
+                   if (theirs, external_id) not in self.changes else ())
+        crm = (change.system, change.external_id) if role == "crm" else (theirs, external_id)
+        return self.pair.canonical_id(self.entity, *crm)
+
+    def _by_reference(self, change: Change, role: Role) -> str | None:
+        """A record that says it was created for one of the other side belongs to that one."""
+        system, colon, external_id = (change.reference or "").partition(":")
+        if not colon or system != self.pair.side(other(role)).system:
+            return None
+        return self.pair.canonical_id(self.entity, system, external_id)
+
+    def _holder(self, role: Role, canonical_id: str) -> str | None:
+        """The external ID by which a canonical record is linked in a role, or will be."""
+        system = self.pair.side(role).system
+        for link in self.claimed.get(canonical_id, ()):
+            if link.system == system:
+                return link.external_id
+        group = self.groups.get(canonical_id)
+        if group is not None and role in group.sides:
+            return group.sides[role].external_id
+        return self.planned.holders.get((self.entity, canonical_id, system))
+
+    @cached_property
+    def _decided(self) -> dict[str, Mapping[str, Any]]:
+        """What persons have decided about first contact, by canonical ID."""
+        decided = self.uow.conflicts(self.pair.name, entity=self.entity,
+                                     states=(ConflictState.DECIDED,))
+        return {c.canonical_id: c.decision for c in decided if c.path == "" and c.decision}
+
+    def _complete(self) -> None:
+        """Add to each group what is known of it: the other side, the base, the conflicts."""
+        ids = list(self.groups)
+        unseen = [cid for cid in ids if cid not in self.by_canonical]
+        if unseen:
+            self.by_canonical.update(
+                self.uow.links_by_canonical(self.pair.name, self.entity, unseen))
+        load_state(self.uow, self.pair, self.entity, self.groups, self.by_canonical, self.bases)
+
+
+def load_state(uow: UnitOfWork, pair: Pair, entity: str, groups: dict[str, Group],
+               links: dict[str, list[Link]], bases: dict[str, dict[str, Any]]) -> None:
+    """Add to groups the sides that did not change, their bases and their live conflicts."""
+    spec = ENTITIES[entity]
+    late = [cid for cid in groups if cid in links and cid not in bases]
+    if late:
+        bases.update({cid: unpack(spec, snapshot.record) for cid, snapshot in
+                      uow.snapshots(pair.name, entity, late).items()})
+    for canonical_id, group in groups.items():
+        group.base = bases.get(canonical_id)
+        for link in links.get(canonical_id, ()):
+            role = pair.role_of(link.system)
+            group.linked.add(role)
+            if role not in group.sides:
+                seen = unpack(spec, link.seen) if link.seen is not None else None
+                group.sides[role] = Seen(link.external_id, link.version, seen)
+    for conflict in uow.conflicts(pair.name, entity=entity, canonical_ids=_with_links(groups),
+                                  states=_LIVE):
+        groups[conflict.canonical_id].conflicts.append(conflict)
+
+
+def _with_links(groups: dict[str, Group]) -> Collection[str]:
+    return [cid for cid, group in groups.items() if group.linked]
+
+
+def gather(uow: UnitOfWork, pair: Pair, entity: str, changes: Sequence[Change],
+           planned: Planned) -> Gathered:
+    """Sort a batch of changes into groups, failures, waits, skips and open questions."""
+    return Gathering(uow, pair, entity, planned).run(changes)

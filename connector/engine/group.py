@@ -1,0 +1,84 @@
+"""A group: everything known of one canonical record while it is worked on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from connector.domain.actions import Action
+from connector.domain.ledger import Conflict, ConflictState
+from connector.domain.policies import Role
+from connector.domain.records import Change, Operation
+from connector.domain.values import Record
+
+
+@dataclass(slots=True)
+class Seen:
+    """One side of a record: `record` is canonical, None where it was deleted. `virtual` marks a
+    record that stands in no system: the CRM side of an order made from a quote."""
+
+    external_id: str
+    version: str
+    record: dict[str, Any] | None
+    virtual: bool = False
+
+
+@dataclass(slots=True)
+class Group:
+    """The sides of one canonical record, its last agreed record, the changes that brought it up
+    and the conflicts kept for it. `match_keys` are to be claimed for it."""
+
+    entity: str
+    canonical_id: str
+    base: dict[str, Any] | None = None
+    sides: dict[Role, Seen] = field(default_factory=dict)
+    changes: list[Change] = field(default_factory=list)
+    conflicts: list[Conflict] = field(default_factory=list)
+    match_keys: set[str] = field(default_factory=set)
+    linked: set[Role] = field(default_factory=set)
+    deleted_now: set[Role] = field(default_factory=set)
+    depth: int = 0  # how many writes in a row followed from each other's results
+
+    @property
+    def decisions(self) -> dict[str, Mapping[str, Any]]:
+        """What persons have decided, by path."""
+        return {c.path: c.decision for c in self.conflicts
+                if c.state is ConflictState.DECIDED and c.decision is not None}
+
+    @property
+    def title(self) -> str:
+        """What a person calls the record."""
+        for seen in self.sides.values():
+            if seen.record is not None:
+                return title(seen.record)
+        return title(self.base or {})
+
+
+def title(record: Record) -> str:
+    """What a person calls the record: its name, number or SKU."""
+    for name in ("name", "number", "sku", "warehouse"):
+        if record.get(name):
+            return str(record[name])
+    person = " ".join(str(record[n]) for n in ("first_name", "last_name") if record.get(n))
+    return person or str(record.get("email") or record.get("customer_reference") or "(unnamed)")
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """What one side has to be told: `record` is a partial canonical record."""
+
+    operation: Operation
+    record: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Work:
+    """A group with what was decided for it: the actions to show, the writes to make, and the
+    base that holds once all of them are made."""
+
+    group: Group
+    actions: list[Action]
+    writes: dict[Role, Write] = field(default_factory=dict)
+    base: dict[str, Any] | None = None
+    ends: bool = False  # the links go: the record was deleted and is no longer followed

@@ -1,0 +1,104 @@
+"""From decided writes to intents, and from intents to batches with keys that never vary."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from connector.domain.entities import ENTITIES, pack
+from connector.domain.policies import Role, other
+from connector.domain.records import Batch, Intent, Operation, Payload
+from connector.engine.group import Work
+from connector.engine.pair import Pair, Side
+from connector.errors import ParentMissing, RecordFailed
+from connector.ports import UnitOfWork
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """The batches to write, whose work each intent is, and the work that can't be sent."""
+
+    batches: list[tuple[Role, Batch]] = field(default_factory=list)
+    works: dict[str, tuple[Work, Role]] = field(default_factory=dict)
+    failed: list[tuple[Work, RecordFailed]] = field(default_factory=list)
+    waiting: list[tuple[Work, str, str]] = field(default_factory=list)
+
+
+def outgoing(uow: UnitOfWork, pair: Pair, entity: str, works: Sequence[Work]) -> Outgoing:
+    """Encode the writes of all works and cut them into the batches that each side takes."""
+    out = Outgoing()
+    sorted_out: dict[tuple[Role, Operation], list[Intent]] = defaultdict(list)
+    for side in pair.sides:
+        mine = [w for w in works if side.role in w.writes]
+        known = _external_ids(uow, pair, side, entity, mine)
+        for work in mine:
+            try:
+                intent = _intent(pair, side, work, known)
+            except ParentMissing as missing:
+                out.waiting.append((work, f"{missing.wanted}@{side.system}",
+                                    f"{missing.field} is not in the {side.role} yet"))
+                continue
+            except RecordFailed as failure:
+                out.failed.append((work, failure))
+                continue
+            out.works[intent.key] = work, side.role
+            sorted_out[side.role, intent.operation].append(intent)
+    _drop_halves(out, sorted_out)
+    for (role, operation), intents in sorted_out.items():
+        side = pair.side(role)
+        size = side.adapter.capabilities.write_batch
+        for start in range(0, len(intents), size):
+            out.batches.append((role, batch_of(side.mappings[entity].object, operation,
+                                               intents[start:start + size])))
+    return out
+
+
+def batch_of(object: str, operation: Operation, intents: Sequence[Intent]) -> Batch:
+    """A batch whose key depends on what it writes alone."""
+    digest = hashlib.sha256()
+    for intent in intents:
+        digest.update(intent.key.encode())
+        digest.update(_digest(intent.payload))
+    return Batch(digest.hexdigest()[:40], object, operation, tuple(intents))
+
+
+def _external_ids(uow: UnitOfWork, pair: Pair, side: Side, entity: str,
+                  works: Sequence[Work]) -> dict[tuple[str, str], str]:
+    wanted: dict[str, set[str]] = defaultdict(set)
+    for work in works:
+        for parent, canonical_id in side.mappings[entity].wanted(work.writes[side.role].record):
+            wanted[parent].add(canonical_id)
+    return {(parent, canonical_id): external_id for parent, ids in wanted.items()
+            for canonical_id, external_id in
+            uow.external_ids(pair.name, parent, side.system, ids).items()}
+
+
+def _intent(pair: Pair, side: Side, work: Work, known: dict[tuple[str, str], str]) -> Intent:
+    group, write = work.group, work.writes[side.role]
+    payload = side.mappings[group.entity].encode(
+        write.record, lambda parent, canonical_id: known.get((parent, canonical_id)))
+    seen = group.sides.get(side.role)
+    origin = group.sides.get(other(side.role))
+    reference = f"{pair.side(other(side.role)).system}:{origin.external_id}" if origin else ""
+    key = f"{write.operation}:{group.canonical_id}:{side.system}"
+    if write.operation is not Operation.CREATE and seen is not None:
+        key += f":{seen.version}:{_digest(payload).hex()[:12]}"
+    return Intent(key, group.entity, group.canonical_id, side.system, write.operation, payload,
+                  pack(ENTITIES[group.entity], work.base or {}), reference,
+                  seen.external_id if seen else None, seen.version if seen else None)
+
+
+def _digest(payload: Payload) -> bytes:
+    return hashlib.sha256(repr(payload).encode()).digest()
+
+
+def _drop_halves(out: Outgoing, intents: dict[tuple[Role, Operation], list[Intent]]) -> None:
+    """A work of which one write can't be sent is not sent at all."""
+    unsent = {id(work) for work, *_ in (*out.failed, *out.waiting)}
+    if not unsent:
+        return
+    for key, mine in intents.items():
+        intents[key] = [i for i in mine if id(out.works[i.key][0]) not in unsent]
+    out.works = {key: at for key, at in out.works.items() if id(at[0]) not in unsent}

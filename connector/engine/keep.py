@@ -1,0 +1,413 @@
+"""Keeps what came of a batch, in one transaction: links, snapshots, outcomes, settled rows.
+
+What a system returned becomes what was last seen of it. Where that differs from what it was
+told (it assigned a number, rounded, defaulted), the difference is a change of that side, and the
+work it calls for follows at once; until that is done the link carries no version, so that the
+record is taken up again should we die first.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from connector.domain.actions import Action, ActionKind, FieldChange, Outcome, OutcomeKind
+from connector.domain.entities import ENTITIES, pack, unpack
+from connector.domain.ledger import ConflictState
+from connector.domain.policies import Role, other
+from connector.domain.records import (
+    Batch,
+    Change,
+    Intent,
+    Link,
+    RemoteRecord,
+    Snapshot,
+    WriteResult,
+    WriteStatus,
+)
+from connector.engine.derive import derived_change
+from connector.engine.gather import Planned, references
+from connector.engine.group import Group, Seen, Work
+from connector.engine.intents import Outgoing
+from connector.engine.plan import decide
+from connector.engine.session import Session
+from connector.errors import RecordFailed
+from connector.ports import UnitOfWork
+
+MAX_REQUEUES = 5
+"""Times a record that keeps moving is taken up again within one run."""
+
+
+class Result(NamedTuple):
+    """What came of one intent."""
+
+    intent: Intent
+    result: WriteResult
+
+
+_OUTCOME = {ActionKind.CREATE: OutcomeKind.CREATED, ActionKind.UPDATE: OutcomeKind.UPDATED,
+            ActionKind.DELETE: OutcomeKind.UPDATED, ActionKind.SKIP: OutcomeKind.SKIPPED,
+            ActionKind.CONFLICT: OutcomeKind.CONFLICT, ActionKind.LINK_UP: OutcomeKind.UNCHANGED,
+            ActionKind.NONE: OutcomeKind.UNCHANGED}
+
+
+class Keeping:
+    """One batch's results on their way into the store; everything is saved in bulk at the end."""
+
+    def __init__(self, session: Session, uow: UnitOfWork, entity: str) -> None:
+        self.session, self.uow, self.entity = session, uow, entity
+        self.pair = session.pair
+        self.rules = session.pair.rules[entity]
+        self.next: list[Work] = []
+        self.links: list[Link] = []
+        self.snapshots: list[Snapshot] = []
+        self.outcomes: list[Outcome] = []
+        self.settled: list[int] = []
+        self.succeeded: list[str] = []
+        self.intents: list[str] = []
+        self.received: list[Change] = []
+        self.failures: list[tuple[Change, str, str, str]] = []
+        self.waits: dict[int, str] = {}
+        self.claims: dict[str, str] = {}
+        self.released: list[str] = []
+        self.ended: list[Group] = []
+        self.closed: dict[int, str] = {}
+        self.returned: dict[tuple[Role, str], dict[str, Any] | RecordFailed] = {}
+
+    def run(self, works: Sequence[Work], out: Outgoing, results: dict[int, dict[Role, Result]],
+            moved: dict[tuple[Role, str], Change]) -> None:
+        """Keep the results of works."""
+        waiting = {id(work): (wanted, reason) for work, wanted, reason in out.waiting}
+        failed = {id(work): failure for work, failure in out.failed}
+        self._decode_returned(results)
+        for work in works:
+            if id(work) in waiting:
+                self.wait(work.group.changes, *waiting[id(work)], work.group.canonical_id)
+            elif id(work) in failed:
+                self._fail(work, failed[id(work)])
+            else:
+                self._work(work, results.get(id(work), {}), moved)
+        self._derive(works)
+        self.save()
+
+    def _decode_returned(self, results: dict[int, dict[Role, Result]]) -> None:
+        records: dict[Role, list[tuple[RemoteRecord, dict[str, Any]]]] = defaultdict(list)
+        for by_role in results.values():
+            for role, (intent, result) in by_role.items():
+                if result.record is not None and not result.record.deleted:
+                    records[role].append(
+                        (result.record, unpack(ENTITIES[self.entity], intent.record)))
+        for role, returned in records.items():
+            side = self.pair.side(role)
+            mapping = side.mappings[self.entity]
+            known = references(self.uow, self.pair, side,
+                               [ref for record, _ in returned
+                                for ref in mapping.references(record.payload)], Planned())
+            for record, sent in returned:
+                try:
+                    decoded: dict[str, Any] | RecordFailed = mapping.decode(
+                        record.payload, lambda entity, ext: known.get((entity, ext)), sent)  # noqa: B023
+                except RecordFailed as failure:
+                    decoded = failure
+                self.returned[role, record.external_id] = decoded
+
+    # ---- one work
+
+    def _work(self, work: Work, results: dict[Role, Result],
+              moved: dict[tuple[Role, str], Change]) -> None:
+        statuses = {result.status for _, result in results.values()}
+        self.intents.extend(intent.key for intent, result in results.values()
+                            if result.status is not WriteStatus.UNKNOWN)
+        if WriteStatus.REJECTED in statuses:
+            error = next(r.error for _, r in results.values()
+                         if r.status is WriteStatus.REJECTED)
+            self._made_in_part(work, results)
+            self._fail(work, RecordFailed(error, stage="write"))
+        elif statuses & {WriteStatus.STALE, WriteStatus.GONE}:
+            self._made_in_part(work, results)
+            self.received.extend(moved[role, intent.external_id]
+                                 for role, (intent, _) in results.items()
+                                 if (role, intent.external_id) in moved and intent.external_id)
+            self._again(work, "it keeps changing on the other side")
+        elif statuses & {WriteStatus.RETRY, WriteStatus.UNKNOWN}:
+            self._made_in_part(work, results)
+            self._again(work, next(r.error for _, r in results.values()))
+        else:
+            self._done(work, results)
+
+    def _made_in_part(self, work: Work, results: dict[Role, Result]) -> None:
+        """Keep the sides that were written; the base stays until both are."""
+        group = work.group
+        for role, (intent, result) in results.items():
+            decoded = result.record and self.returned.get((role, result.record.external_id))
+            if result.record is not None and isinstance(decoded, dict):
+                group.sides[role] = Seen(result.record.external_id, result.record.version, decoded)
+                self._link(group, role)
+
+    def _done(self, work: Work, results: dict[Role, Result]) -> None:
+        group = work.group
+        base = dict(work.base) if work.base is not None else None
+        refusal = ""
+        for role, (intent, result) in results.items():
+            decoded = self._seen_after(group, role, intent, result)
+            if result.refusal and decoded is not None and base is not None:
+                refusal = result.refusal
+                base.update({name: decoded[name] for name in work.writes[role].record
+                             if name != "lines" and name in decoded})
+        follow = self._follow_up(work, base) if results else None
+        group.base = base
+        for role, seen in group.sides.items():
+            if not seen.virtual:
+                self._link(group, role, unsettled=follow is not None and role in results)
+        if base is not None and (results or base != work.group.base or not group.linked):
+            self.snapshots.append(Snapshot(self.entity, group.canonical_id,
+                                           pack(ENTITIES[self.entity], base)))
+        self._close_conflicts(work)
+        if work.ends:
+            self.ended.append(group)
+        if follow is not None:
+            self.next.append(follow)
+        derived = any(change.derived_from for change in group.changes)
+        if refusal and not derived:
+            self._fail(work, RecordFailed(refusal, stage="write"))
+        else:
+            self._settle(work, results, refusal)
+
+    def _seen_after(self, group: Group, role: Role, intent: Intent,
+                    result: WriteResult) -> dict[str, Any] | None:
+        """Note a written side as the system returned it; the decoded record, if there is one."""
+        if result.status is WriteStatus.DELETED or result.record is None:
+            group.sides[role] = Seen(intent.external_id or "", "", None)
+            return None
+        decoded = self.returned[role, result.record.external_id]
+        if isinstance(decoded, RecordFailed):
+            # It will be read again, and fail there under its own name.
+            group.sides[role] = Seen(result.record.external_id, "",
+                                     unpack(ENTITIES[self.entity], intent.record))
+            return None
+        group.sides[role] = Seen(result.record.external_id, result.record.version, decoded)
+        return decoded
+
+    def _follow_up(self, work: Work, base: dict[str, Any] | None) -> Work | None:
+        """The work that a result calls for: it differs from what was sent."""
+        group = work.group
+        sides = {role: seen for role, seen in group.sides.items() if not seen.virtual}
+        if work.ends or any(seen.record is None for seen in sides.values()):
+            return None
+        again = Group(self.entity, group.canonical_id, base, sides, linked=set(sides),
+                      depth=group.depth + 1)
+        try:
+            follow = decide(self.rules, again)
+        except RecordFailed:
+            return None  # told when the record is next taken up
+        if follow.writes or any(action.conflicts for action in follow.actions):
+            return follow
+        work.base = group.base = follow.base
+        if base is not None and follow.base is not None:
+            base.update(follow.base)
+        return None
+
+    def _link(self, group: Group, role: Role, *, unsettled: bool = False) -> None:
+        seen = group.sides[role]
+        system = self.pair.side(role).system
+        packed = pack(ENTITIES[self.entity], seen.record) if seen.record is not None else None
+        self.links.append(Link(self.entity, group.canonical_id, system, seen.external_id,
+                               "" if unsettled else seen.version, packed))
+        if role not in group.linked:
+            self.released.append(f"{self.entity}:{system}:{seen.external_id}")
+            self.released.append(f"{self.entity}:{group.canonical_id}@{system}")
+        for key in group.match_keys:
+            self.claims[key] = group.canonical_id
+
+    def _close_conflicts(self, work: Work) -> None:
+        still = {c.path for action in work.actions for c in action.conflicts if not c.settled_by}
+        for conflict in work.group.conflicts:
+            if conflict.path not in still and len(work.group.sides) == 2:
+                decided = conflict.state is ConflictState.DECIDED
+                self.closed[conflict.id] = "a person" if decided else "both sides agree"
+
+    # ---- outcomes
+
+    def _settle(self, work: Work, results: dict[Role, Result], refusal: str = "") -> None:
+        """Every change of the work gets its one outcome."""
+        group = work.group
+        for change in group.changes:
+            side = self.pair.role_of(change.system)
+            action = self._answer(work, side)
+            kind = _OUTCOME[action.kind]
+            if any(not c.settled_by for a in work.actions for c in a.conflicts):
+                kind = OutcomeKind.CONFLICT
+            self._outcome(change, kind, group.canonical_id, action.target, action.changes,
+                          refusal or action.reason or _linked_with(action))
+            self.settled.append(change.id)
+            if kind is not OutcomeKind.CONFLICT:
+                self.succeeded.append(change.trace_key)
+        if not group.changes and results:
+            self._outcome_uncounted(work)
+
+    def _answer(self, work: Work, side: Role) -> Action:
+        """The action that answers a change read on `side`: what was done to the other one."""
+        for wanted in (other(side), side):
+            for action in work.actions:
+                if action.target == wanted:
+                    return action
+        return work.actions[0]
+
+    def _outcome(self, change: Change, kind: OutcomeKind, canonical_id: str = "",
+                 target: Role | None = None, changes: tuple[FieldChange, ...] = (),
+                 reason: str = "") -> None:
+        outcome = Outcome(kind, self.entity, self.pair.role_of(change.system), change.external_id,
+                          canonical_id, target, changes, reason)
+        self.session.count(outcome)
+        if kind is not OutcomeKind.UNCHANGED or reason:
+            self.outcomes.append(outcome)
+
+    def _outcome_uncounted(self, work: Work) -> None:
+        for action in work.actions:
+            if action.target is not None:
+                source = work.group.sides.get(other(action.target))
+                self.outcomes.append(Outcome(
+                    _OUTCOME[action.kind], self.entity, other(action.target),
+                    source.external_id if source else "", work.group.canonical_id, action.target,
+                    action.changes, "follows from what the other side returned", counted=False))
+
+    def _fail(self, work: Work, failure: RecordFailed) -> None:
+        changes = work.group.changes or self._stand_in(work.group)
+        self.fail(changes, failure, work.group.canonical_id, counted=bool(work.group.changes))
+
+    def fail(self, changes: Iterable[Change], failure: RecordFailed, canonical_id: str = "", *,
+             counted: bool = True) -> None:
+        """Park changes with what went wrong."""
+        for change in changes:
+            self.failures.append((change, failure.stage, type(failure).__name__, str(failure)))
+            outcome = Outcome(OutcomeKind.FAILED, self.entity, self.pair.role_of(change.system),
+                              change.external_id, canonical_id, reason=str(failure),
+                              counted=counted)
+            self.session.count(outcome)
+            self.outcomes.append(outcome)
+
+    def _stand_in(self, group: Group) -> list[Change]:
+        """A change to be parked for a work that no change brought up."""
+        return [Change(0, self.entity, self.pair.side(role).system, seen.external_id,
+                       seen.version, hint=True)
+                for role, seen in group.sides.items() if not seen.virtual][:1]
+
+    def wait(self, changes: Iterable[Change], wanted: str, reason: str,
+             canonical_id: str = "") -> None:
+        """Let changes wait for a link."""
+        for change in changes:
+            self.waits[change.id] = wanted
+            self._outcome(change, OutcomeKind.WAITING, canonical_id, reason=reason)
+
+    def skip(self, change: Change, reason: str) -> None:
+        """Settle a change that calls for nothing."""
+        self._outcome(change, OutcomeKind.SKIPPED, reason=reason)
+        self.settled.append(change.id)
+        self.succeeded.append(change.trace_key)
+
+    def leave(self, change: Change, reason: str) -> None:
+        """Account for a change that stays in the inbox."""
+        self._outcome(change, OutcomeKind.SKIPPED, reason=reason)
+
+    def ask(self, change: Change, canonical_id: str, reason: str) -> None:
+        """Hold a change up until a person has said which record it is."""
+        self.waits[change.id] = f"conflict:{canonical_id}"
+        self._outcome(change, OutcomeKind.CONFLICT, canonical_id, reason=reason)
+
+    def _again(self, work: Work, reason: str) -> None:
+        """Take the work's changes up again: at once, a few times; then in the next run."""
+        for change in work.group.changes:
+            role = self.pair.role_of(change.system)
+            self.session.requeued[change.trace_key] += 1
+            if self.session.requeued[change.trace_key] > MAX_REQUEUES:
+                self._outcome(change, OutcomeKind.WAITING, work.group.canonical_id, reason=reason)
+                continue
+            self.session.count_read(self.entity, role, -1)
+            self.received.append(change)
+        if not work.group.changes:
+            self.received.extend(self._stand_in(work.group))
+
+    # ---- the next documents
+
+    def _derive(self, works: Sequence[Work]) -> None:
+        becomes = self.rules.policy.becomes
+        if becomes is None:
+            return
+        made = {}
+        for work in works:
+            change = derived_change(self.pair, becomes, work.group)
+            if change is not None:
+                made[self.pair.canonical_id(becomes.entity, change.system,
+                                            change.external_id)] = change
+        if made:
+            known = self.uow.links_by_canonical(self.pair.name, becomes.entity, list(made))
+            self.uow.receive(self.pair.name,
+                             [change for cid, change in made.items() if cid not in known])
+
+    # ---- recovery
+
+    def adopt(self, batch: Batch, results: Sequence[WriteResult]) -> None:
+        """Keep created records whose result was lost: the base is what was sent, never what the
+        other side holds by now."""
+        by_intent = {i: {self.pair.role_of(intent.system): Result(intent, result)}
+                     for i, (intent, result) in enumerate(zip(batch.intents, results, strict=True))}
+        self._decode_returned(by_intent)
+        for intent, result in zip(batch.intents, results, strict=True):
+            if result.status is WriteStatus.UNKNOWN:
+                continue
+            self.intents.append(intent.key)
+            if result.record is None or result.status is not WriteStatus.CREATED:
+                continue
+            role = self.pair.role_of(intent.system)
+            sent = unpack(ENTITIES[self.entity], intent.record)
+            group = Group(self.entity, intent.canonical_id, sent)
+            decoded = self.returned.get((role, result.record.external_id))
+            group.sides[role] = Seen(result.record.external_id, "",
+                                     decoded if isinstance(decoded, dict) else sent)
+            self._link(group, role, unsettled=True)
+            self.snapshots.append(Snapshot(self.entity, intent.canonical_id, intent.record))
+            self.session.writes[self.entity, role, intent.operation] += 1
+            system, _, origin = intent.reference.partition(":")
+            self.received.append(Change(0, self.entity, self.pair.side(role).system,
+                                        result.record.external_id, "", hint=True))
+            self.outcomes.append(Outcome(
+                OutcomeKind.CREATED, self.entity, self.pair.role_of(system), origin,
+                intent.canonical_id, role, reason="found again after an interruption",
+                counted=False))
+        self.save()
+
+    # ---- saving
+
+    def save(self) -> None:
+        """Everything at once, into the open transaction."""
+        uow, pair = self.uow, self.pair.name
+        now = self.session.clock.now()
+        uow.save_links(pair, self.links)
+        uow.save_snapshots(pair, self.snapshots)
+        if self.claims:
+            uow.claim(pair, self.entity, self.claims)
+        uow.settle(self.settled)
+        uow.receive(pair, self.received)
+        if self.waits:
+            uow.wait(pair, self.waits)
+        if self.released:
+            uow.release(pair, self.released)
+        if self.failures:
+            uow.bury(pair, self.session.run_id, now, self.failures)
+        if self.succeeded:
+            uow.resolve_dead_letters(pair, self.succeeded)
+        if self.closed:
+            uow.settle_conflicts(pair, self.entity, self.closed)
+        for group in self.ended:
+            for role, seen in group.sides.items():
+                uow.remove_links(pair, self.entity, self.pair.side(role).system,
+                                 [seen.external_id])
+        uow.add_outcomes(pair, self.session.run_id, now, self.outcomes)
+        uow.settle_intents(self.intents)
+
+
+def _linked_with(action: Action) -> str:
+    if action.kind is not ActionKind.LINK_UP:
+        return ""
+    return "linked with the same record on the other side"

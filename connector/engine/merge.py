@@ -1,0 +1,212 @@
+"""Three-way merge of one record, field by field; lines by their key. Pure.
+
+A side that did not change a field has no say in it; the same change on both sides agrees; all
+else is a conflict, which the field's policy settles or leaves to a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from connector.domain.actions import FieldChange, FieldConflict
+from connector.domain.policies import CRM, ERP, Role, other
+from connector.domain.values import MISSING, Record
+from connector.engine.pair import Rule, Rules
+from connector.engine.policy import Verdict, changed, preferred, settle
+
+Decisions = Mapping[str, Mapping[str, Any]]
+Lines = dict[Any, Record]
+
+
+@dataclass(slots=True)
+class Merged:
+    """What each side has to be told, what a person has to settle, and the next base.
+
+    `writes[role]` is a partial record: changed header fields and, if any line changes, the whole
+    list of lines. `base` is what both sides agree on once the writes are made.
+    """
+
+    base: dict[str, Any]
+    writes: dict[Role, dict[str, Any]] = field(default_factory=dict)
+    changes: dict[Role, list[FieldChange]] = field(default_factory=dict)
+    conflicts: list[FieldConflict] = field(default_factory=list)
+
+    @property
+    def open_conflicts(self) -> list[FieldConflict]:
+        """Those that wait for a person."""
+        return [c for c in self.conflicts if not c.settled_by]
+
+
+def merge(rules: Rules, base: Record | None, crm: Record, erp: Record,
+          decisions: Decisions | None = None) -> Merged:
+    """Merge the present records of both sides against their last agreed one (None: first
+    contact). Raises `RecordFailed` where a conflict's policy is `fail`."""
+    known: Record = base or {}
+    decided = decisions or {}
+    merged = Merged(base=dict(known))
+    for name, rule in rules.header.items():
+        if rule.field.computed:
+            continue
+        values = {CRM: crm.get(name, MISSING), ERP: erp.get(name, MISSING)}
+        was = known.get(name, MISSING)
+        _take(merged, merged.base, name, name, was, values,
+              settle(rule, name, was, values, decided.get(name)), merged.writes)
+    if rules.lines:
+        _merge_lines(rules, merged, known, {CRM: crm, ERP: erp}, decided)
+    if not merged.writes and not merged.open_conflicts:
+        _compare_computed(rules, merged, crm, erp)
+    return merged
+
+
+def _take(merged: Merged, base: dict[str, Any], name: str, path: str, was: Any,
+          values: Mapping[Role, Any], verdict: Verdict,
+          writes: dict[Role, dict[str, Any]]) -> None:
+    """Carry one verdict into the merge's result."""
+    if verdict.conflict is not None:
+        merged.conflicts.append(verdict.conflict)
+    if verdict.agreed:
+        base[name] = values[CRM]
+        return
+    if verdict.winner is None and verdict.value is MISSING:
+        return
+    value = verdict.value if verdict.winner is None else values[verdict.winner]
+    base[name] = value
+    for role in (CRM, ERP):
+        if values[role] != value:
+            writes.setdefault(role, {})[name] = value
+            merged.changes.setdefault(role, []).append(
+                FieldChange(path, values[role], value, verdict.rule))
+
+
+def _merge_lines(rules: Rules, merged: Merged, known: Record, records: Mapping[Role, Record],
+                 decided: Decisions) -> None:
+    if any("lines" not in record for record in records.values()):
+        return
+    keyed = {role: _by_key(rules, record) for role, record in records.items()}
+    before = _by_key(rules, known)
+    next_base: Lines = {}
+    results: dict[Role, Lines] = {CRM: {}, ERP: {}}
+    touched: set[Role] = set()
+    for key in sorted({*keyed[CRM], *keyed[ERP]}):
+        _merge_line(rules, merged, key, before.get(key), {r: keyed[r].get(key) for r in keyed},
+                    decided, next_base, results, touched)
+    merged.base["lines"] = [next_base[key] for key in sorted(next_base)]
+    for role in touched:
+        merged.writes.setdefault(role, {})["lines"] = [
+            results[role][key] for key in sorted(results[role])]
+
+
+def _by_key(rules: Rules, record: Record) -> Lines:
+    return {line[rules.entity.line_key]: line for line in record.get("lines", ())}
+
+
+def _merge_line(rules: Rules, merged: Merged, key: Any, was: Record | None,
+                lines: Mapping[Role, Record | None], decided: Decisions, next_base: Lines,
+                results: dict[Role, Lines], touched: set[Role]) -> None:
+    """One line that at least one side has."""
+    path = f"lines[{key}]"
+    missing = next((role for role in (CRM, ERP) if lines[role] is None), None)
+    if missing is None:
+        _merge_line_fields(rules, merged, path, was, lines, decided, next_base, results, touched,
+                           key)
+        return
+    holder = other(missing)
+    line = lines[holder]
+    assert line is not None
+    keeper = _keeper_of_line(rules, merged, path, was, holder, line, decided)
+    if keeper is None:  # left to a person: each side stays as it is
+        results[holder][key] = line
+        if was is not None:
+            next_base[key] = was
+    elif keeper == holder:
+        results[CRM][key] = results[ERP][key] = next_base[key] = line
+        _tell_of_line(rules, merged, path, missing, None, line, touched)
+    else:
+        _tell_of_line(rules, merged, path, holder, line, None, touched)
+
+
+def _keeper_of_line(rules: Rules, merged: Merged, path: str, was: Record | None, holder: Role,
+                    line: Record, decided: Decisions) -> Role | None:
+    """The side whose having (or not having) the line stands."""
+    if path in decided and "take" in decided[path]:
+        return decided[path]["take"]  # type: ignore[no-any-return]
+    if other(holder) not in rules.lines_writable:
+        return other(holder) if holder in rules.lines_writable else None
+    if holder not in rules.lines_writable:
+        return holder
+    if was is None:
+        return holder
+    if all(not changed(was.get(n, MISSING), line.get(n, MISSING)) for n in rules.lines):
+        return other(holder)
+    values = {holder: "changed", other(holder): None}
+    resolution = rules.policy.of("lines").conflict
+    keeper = preferred(resolution, values)
+    settled = "" if keeper is None else resolution.replace("_", " ")
+    merged.conflicts.append(FieldConflict(
+        path, dict(was), *(dict(line) if role == holder else None for role in (CRM, ERP)),
+        settled_by=settled, kind="update_against_delete"))
+    return keeper
+
+
+def _tell_of_line(rules: Rules, merged: Merged, path: str, role: Role, before: Record | None,
+                  after: Record | None, touched: set[Role]) -> None:
+    if role not in rules.lines_writable:
+        return
+    touched.add(role)
+    rule = f"line {'added' if after else 'removed'} in the {other(role)}"
+    merged.changes.setdefault(role, []).append(FieldChange(path, before, after, rule))
+
+
+def _merge_line_fields(rules: Rules, merged: Merged, path: str, was: Record | None,
+                       lines: Mapping[Role, Record | None], decided: Decisions,
+                       next_base: Lines, results: dict[Role, Lines], touched: set[Role],
+                       key: Any) -> None:
+    known = was or {}
+    base = dict(known)
+    writes: dict[Role, dict[str, Any]] = {}
+    for name, rule in rules.lines.items():
+        values = {role: (line or {}).get(name, MISSING) for role, line in lines.items()}
+        field_path = f"{path}.{name}"
+        before = known.get(name, MISSING)
+        _take(merged, base, name, field_path, before, values,
+              settle(rule, field_path, before, values, decided.get(field_path)), writes)
+    next_base[key] = base
+    for role in (CRM, ERP):
+        results[role][key] = {**(lines[role] or {}), **writes.get(role, {})}
+        if role in writes:
+            touched.add(role)
+
+
+def _compare_computed(rules: Rules, merged: Merged, crm: Record, erp: Record) -> None:
+    """Where both sides work a figure out by themselves, it has to be the same, to the cent."""
+    for name, rule in rules.header.items():
+        if not rule.field.computed:
+            continue
+        values = crm.get(name), erp.get(name)
+        if None in values:
+            continue
+        if values[0] == values[1]:
+            merged.base[name] = values[0]
+        else:
+            merged.conflicts.append(FieldConflict(name, merged.base.get(name), *values,
+                                                  kind="total_differs"))
+
+
+def for_creation(rules: Rules, record: Record, target: Role) -> dict[str, Any]:
+    """The part of `record` that a new counterpart at `target` is given: what may be written
+    there and isn't the target's own to say. Blank fields are left to the target."""
+    given = {name: record[name] for name, rule in rules.header.items()
+             if record.get(name) is not None and _given(rule, target)}
+    if rules.lines and "lines" in record and target in rules.lines_writable:
+        names = [name for name, rule in rules.lines.items() if _given(rule, target)]
+        given["lines"] = [{n: line[n] for n in names if line.get(n) is not None}
+                          for line in record["lines"]]
+    return given
+
+
+def _given(rule: Rule, target: Role) -> bool:
+    backwards = "to_crm" if target == ERP else "to_erp"
+    return (target in rule.writable and not rule.field.computed
+            and rule.policy.owner != target and rule.policy.direction != backwards)

@@ -1,0 +1,120 @@
+"""A pair at work: two sides, the entities they share, and the rules in force for each field."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from connector.domain.entities import ENTITIES, Entity, Field
+from connector.domain.policies import CRM, ERP, EntityPolicy, FieldPolicy, Role
+from connector.mapping.compile import Mapping as FieldMap
+from connector.ports import Adapter
+
+_NAMESPACE = uuid.UUID("6f0a3f0e-52f4-5c0b-9d55-2f5f3a0c7a11")
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the pair's two systems, in its role, with its mapping for each entity."""
+
+    role: Role
+    system: str
+    adapter: Adapter
+    mappings: Mapping[str, FieldMap]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What is in force for one field of both sides; `name` is `phone` or `lines.quantity`."""
+
+    name: str
+    field: Field
+    policy: FieldPolicy
+    writable: frozenset[Role]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The rules of an entity: header fields, line fields, and who takes whole lists of lines."""
+
+    entity: Entity
+    policy: EntityPolicy
+    header: Mapping[str, Rule]
+    lines: Mapping[str, Rule]
+    lines_writable: frozenset[Role]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two systems, the entities they share in dependency order, and the rules."""
+
+    name: str
+    crm: Side
+    erp: Side
+    policies: Mapping[str, EntityPolicy]
+    rules: Mapping[str, Rules] = field(init=False)
+
+    def __post_init__(self) -> None:
+        rules = {name: rules_in_force(ENTITIES[name], policy, self.crm.mappings[name],
+                                      self.erp.mappings[name])
+                 for name, policy in self.policies.items()}
+        object.__setattr__(self, "rules", rules)
+
+    @cached_property
+    def entities(self) -> tuple[str, ...]:
+        """The shared entities, parents before children."""
+        return tuple(name for name in ENTITIES if name in self.policies)
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        """CRM first."""
+        return self.crm, self.erp
+
+    def side(self, role: Role) -> Side:
+        """The side in this role."""
+        return self.crm if role == CRM else self.erp
+
+    def role_of(self, system: str) -> Role:
+        """The role a system plays."""
+        return CRM if system == self.crm.system else ERP
+
+    def canonical_id(self, entity: str, system: str, external_id: str) -> str:
+        """The canonical ID a record gets that was born there; the same whenever it is asked for,
+        so that a run repeated after a crash means the same record."""
+        return str(uuid.uuid5(_NAMESPACE, f"{self.name}/{entity}/{system}/{external_id}"))
+
+
+def rules_in_force(entity: Entity, policy: EntityPolicy, crm: FieldMap, erp: FieldMap) -> Rules:
+    """The rules of each field that both sides map.
+
+    Where only one side can be written, the field goes one way whatever the policy says; where
+    none can, the field has no rule, unless each side computes it: then it is compared.
+    """
+    header = _in_force(entity.fields, "", policy, crm, erp)
+    lines = _in_force(entity.line_fields, "lines.", policy, crm, erp)
+    taking = frozenset(role for role, side in ((CRM, crm), (ERP, erp)) if "lines" in side.writable)
+    return Rules(entity, policy, header, lines, taking)
+
+
+def _in_force(fields: Mapping[str, Field], prefix: str, policy: EntityPolicy, crm: FieldMap,
+              erp: FieldMap) -> dict[str, Rule]:
+    rules = {}
+    for short, spec in fields.items():
+        name = prefix + short
+        if name not in crm.readable or name not in erp.readable:
+            continue
+        writable = frozenset(role for role, side in ((CRM, crm), (ERP, erp))
+                             if name in side.writable)
+        if not writable and not spec.computed:
+            continue
+        rules[short] = Rule(name, spec, _narrowed(policy.of(name), writable), writable)
+    return rules
+
+
+def _narrowed(policy: FieldPolicy, writable: frozenset[Role]) -> FieldPolicy:
+    if len(writable) != 1 or policy.direction == "create_only":
+        return policy
+    return FieldPolicy(direction="to_crm" if CRM in writable else "to_erp",
+                       conflict=policy.conflict, on_blank=policy.on_blank)

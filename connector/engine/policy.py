@@ -1,0 +1,149 @@
+"""Settles one field: where the sides differ, whose value stands, by which rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from connector.domain.actions import FieldConflict
+from connector.domain.entities import Field
+from connector.domain.policies import CRM, ERP, Resolution, Role, other
+from connector.domain.values import MISSING, shown
+from connector.engine.pair import Rule
+from connector.errors import RecordFailed
+
+Values = Mapping[Role, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whose value stands (`winner`, or `value` where a person gave a third one), and why.
+
+    No winner and no `agreed`: the difference stays, as an open `conflict` or by rule.
+    """
+
+    rule: str
+    winner: Role | None = None
+    value: Any = MISSING
+    agreed: bool = False
+    conflict: FieldConflict | None = None
+
+
+AGREED = Verdict("agreed", agreed=True)
+LEFT = Verdict("left as it is")
+DECISION = "decided by a person"
+
+
+def settle(rule: Rule, path: str, base: Any, values: Values,
+           decision: Mapping[str, Any] | None = None) -> Verdict:
+    """The verdict on one field whose present values are `values` and whose last agreed one is
+    `base` (`MISSING` on first contact)."""
+    crm, erp = values[CRM], values[ERP]
+    if crm is MISSING or erp is MISSING:
+        return LEFT
+    if crm == erp:
+        return AGREED
+    if decision is not None:
+        return _decided(decision)
+    verdict = _by_direction(rule, base, values) or _by_owner(rule, path, base, values) \
+        or _by_change(rule, path, base, values)
+    return _unless_blank(rule, verdict, values)
+
+
+def changed(base: Any, value: Any) -> bool:
+    """Whether a side has something to say: its value is not the last agreed one."""
+    return base is MISSING or value != base
+
+
+def _decided(decision: Mapping[str, Any]) -> Verdict:
+    if "value" in decision:
+        return Verdict(DECISION, value=decision["value"])
+    return Verdict(DECISION, winner=decision["take"])
+
+
+def _by_direction(rule: Rule, base: Any, values: Values) -> Verdict | None:
+    direction = rule.policy.direction
+    if direction == "create_only":
+        return LEFT
+    if direction == "two_way":
+        return None
+    source = CRM if direction == "to_erp" else ERP
+    if base is not MISSING and not changed(base, values[source]):
+        return Verdict(f"{direction}: the change in the {other(source)} is put back", source)
+    return Verdict(direction, source)
+
+
+def _by_owner(rule: Rule, path: str, base: Any, values: Values) -> Verdict | None:
+    owner = rule.policy.owner
+    if owner is None:
+        return None
+    why = f"owner: {owner}"
+    loser = other(owner)
+    if (values[loser] is None and base is MISSING) or not changed(base, values[loser]):
+        return Verdict(why, owner)
+    kind = "both_changed" if changed(base, values[owner]) else "put_back"
+    return Verdict(why, owner, conflict=_conflict(path, base, values, kind, why))
+
+
+def _by_change(rule: Rule, path: str, base: Any, values: Values) -> Verdict:
+    by_crm, by_erp = changed(base, values[CRM]), changed(base, values[ERP])
+    if base is MISSING:
+        for role in (CRM, ERP):
+            if values[other(role)] is None:
+                return Verdict(f"only the {role} has it", role)
+    if by_crm and by_erp:
+        return _resolved(rule, path, base, values, "both_changed")
+    winner = CRM if by_crm else ERP
+    if rule.field.forward_only and step_back(rule.field, values[other(winner)], values[winner]):
+        return _resolved(rule, path, base, values, "step_back")
+    return Verdict(f"changed in the {winner}", winner)
+
+
+def step_back(spec: Field, now: Any, then: Any) -> bool:
+    """Whether going from `now` to `then` is a step back along the field's declared order."""
+    if now is None or then is None:
+        return now is not None
+    if then in spec.terminal:
+        return False
+    return now in spec.terminal or spec.choices.index(then) < spec.choices.index(now)
+
+
+def _resolved(rule: Rule, path: str, base: Any, values: Values, kind: str) -> Verdict:
+    resolution = rule.policy.conflict
+    if resolution == "fail":
+        raise RecordFailed(
+            f"{path} was changed on both sides, to {shown(values[CRM])} in the CRM and to "
+            f"{shown(values[ERP])} in the ERP, and its policy is `fail`.", stage="merge",
+            field=path, hint="Make both sides equal, then replay the dead letter.")
+    winner = preferred(resolution, values)
+    if winner is None:
+        return Verdict("waits for a person", conflict=_conflict(path, base, values, kind, ""))
+    why = resolution.replace("_", " ")
+    return Verdict(why, winner, conflict=_conflict(path, base, values, kind, why))
+
+
+def preferred(resolution: Resolution, values: Values) -> Role | None:
+    """The side a resolution takes; None where a person must."""
+    if resolution == "manual":
+        return None
+    role = CRM if resolution.startswith("prefer_crm") else ERP
+    if resolution.endswith("unless_blank") and values[role] is None:
+        return other(role)
+    return role
+
+
+def _unless_blank(rule: Rule, verdict: Verdict, values: Values) -> Verdict:
+    if verdict.winner is None:
+        return verdict
+    blanking = values[verdict.winner] is None
+    if rule.policy.on_blank == "ignore" and blanking:
+        return LEFT
+    if rule.policy.on_blank == "fill_only" and values[other(verdict.winner)] is not None:
+        return LEFT
+    return verdict
+
+
+def _conflict(path: str, base: Any, values: Values, kind: str, settled_by: str) -> FieldConflict:
+    return FieldConflict(path, None if base is MISSING else base, values[CRM], values[ERP],
+                         settled_by, kind)

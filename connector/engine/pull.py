@@ -1,0 +1,106 @@
+"""Reads one side of an entity into the inbox, page by page.
+
+A page's changes and the cursor behind it are committed together: after a crash nothing is lost
+and nothing is read twice in vain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from connector.domain.actions import OutcomeKind
+from connector.domain.records import Change, Page, RemoteRecord
+from connector.engine.apply import change_of, read
+from connector.engine.echo import fresh
+from connector.engine.gather import Planned, references
+from connector.engine.match import match_key
+from connector.engine.pair import Side
+from connector.engine.session import Session
+from connector.errors import CursorExpired, RecordFailed
+from connector.ports import UnitOfWork
+
+
+def pull(session: Session, entity: str, side: Side, planned: Planned, *,
+         everything: bool = False, count: bool = True) -> None:
+    """Read what changed since the cursor; `everything` ignores cursors and versions.
+
+    An expired cursor is dropped and everything read again. Raises `RetryLater` where the system
+    is away, and `AccessDenied`.
+    """
+    with session.store.begin() as uow:
+        cursor = None if everything else uow.cursor(session.pair.name, entity, side.system)
+    try:
+        _pull_from(session, entity, side, cursor, planned, everything=everything, count=count)
+    except CursorExpired:
+        _pull_from(session, entity, side, None, planned, everything=everything, count=count)
+
+
+def _pull_from(session: Session, entity: str, side: Side, cursor: str | None, planned: Planned,
+               *, everything: bool, count: bool) -> None:
+    for page in side.adapter.pull(side.mappings[entity].object, cursor):
+        session.guard()
+        session.crash("page read")
+        echoes = _receive(session, entity, side, page, planned, everything=everything)
+        if count and echoes:
+            session.count_read(entity, side.role, echoes)
+            session.tallies[entity, side.role].outcomes[OutcomeKind.UNCHANGED] += echoes
+        session.observe(entity, "pull", len(page.records))
+
+
+def _receive(session: Session, entity: str, side: Side, page: Page, planned: Planned, *,
+             everything: bool) -> int:
+    """Put a page into the inbox; returns how many of its records were echoes."""
+    pair = session.pair
+    with session.store.begin() as uow:
+        versions = uow.versions(pair.name, entity, side.system,
+                                [record.external_id for record in page.records])
+        news = list(page.records) if everything else fresh(page.records, versions)
+        changes = [change_of(entity, side.system, record.external_id, record) for record in news]
+        uow.receive(pair.name, keyed(session, uow, entity, side, changes, versions, planned))
+        uow.save_cursor(pair.name, entity, side.system, page.cursor)
+    return len(page.records) - len(news)
+
+
+def keyed(session: Session, uow: UnitOfWork, entity: str, side: Side, changes: Sequence[Change],
+          linked: dict[str, str], planned: Planned) -> list[Change]:
+    """The changes with the match keys of those that have no link yet."""
+    fields = session.pair.policies[entity].match
+    mapping = side.mappings[entity]
+    unlinked = [c for c in changes if c.external_id not in linked and not c.deleted]
+    if not fields or not unlinked:
+        return list(changes)
+    known = references(uow, session.pair, side,
+                       [ref for c in unlinked for ref in mapping.references(c.payload)], planned)
+    keys = {}
+    for change in unlinked:
+        try:
+            if mapping.selects(change.payload):
+                keys[change.external_id] = match_key(fields, mapping.decode(
+                    change.payload, lambda parent, ext: known.get((parent, ext))))
+        except RecordFailed:
+            continue  # told when the change is taken up
+    return [replace(c, match_key=keys.get(c.external_id, "")) for c in changes]
+
+
+def refreshed(session: Session, entity: str, changes: Sequence[Change],
+              planned: Planned) -> list[Change]:
+    """The changes, hints read again: a hint says that something changed, never what."""
+    hints = [c for c in changes if c.hint]
+    if not hints:
+        return list(changes)
+    found: dict[int, Change] = {}
+    for side in session.pair.sides:
+        mine = {c.external_id: c for c in hints if c.system == side.system}
+        records = read(session, entity, side.role, list(mine)) if mine else {}
+        with session.store.begin() as uow:
+            linked = uow.versions(session.pair.name, entity, side.system, list(mine))
+            now = [_as_read(mine[ext], record) for ext, record in records.items()]
+            found.update({c.id: c for c in keyed(session, uow, entity, side, now, linked,
+                                                 planned)})
+    return [found.get(c.id, c) for c in changes]
+
+
+def _as_read(hint: Change, record: RemoteRecord | None) -> Change:
+    change = change_of(hint.entity, hint.system, hint.external_id, record)
+    return replace(change, id=hint.id, attempts=hint.attempts)

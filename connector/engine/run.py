@@ -1,0 +1,228 @@
+"""One execution: pull, decode, match, merge, plan, apply, for every entity, parents first.
+
+Read `Engine.sync` for the whole way. A run goes on in passes until one writes nothing: the echoes
+of its own writes are read (and dropped by their version), and what those writes set off in the
+other system, such as stock reserved by an order, is carried over in the same run.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from connector.domain.actions import Action, ActionKind, OutcomeKind
+from connector.domain.ledger import Conflict, DeadLetter, Run, RunState
+from connector.domain.records import Change
+from connector.engine.apply import recover
+from connector.engine.drain import batches, carry_out, decided, drain
+from connector.engine.gather import Gathered, Planned
+from connector.engine.group import Work
+from connector.engine.keep import Keeping
+from connector.engine.pair import Pair
+from connector.engine.plan import fingerprint
+from connector.engine.plan_file import Gate, Plan
+from connector.engine.pull import pull
+from connector.engine.session import LEASE_TTL, Observe, Session, unobserved
+from connector.errors import ConnectorError, RunFailed
+from connector.ports import Clock, Store
+
+MAX_PASSES = 5
+_WRITING = {ActionKind.CREATE, ActionKind.UPDATE, ActionKind.DELETE, ActionKind.LINK_UP}
+
+
+class Engine:
+    """Keeps one pair in agreement."""
+
+    def __init__(self, pair: Pair, store: Store, clock: Clock, *,
+                 crash: Callable[[str], None] = lambda _point: None) -> None:
+        self.pair, self.store, self.clock, self._crash = pair, store, clock, crash
+
+    def sync(self, entities: Sequence[str] = (), *, reconcile: bool = False,
+             trigger: str = "cli", observe: Observe = unobserved) -> Run:
+        """Bring both sides into agreement and say what came of every record read.
+
+        `entities` narrows the run to some; `reconcile` ignores cursors and reads everything.
+        Raises `LeaseHeld` where another run works on the pair, `RetryLater` or `AccessDenied`
+        where a system can't be used; the run is kept as failed then.
+        """
+        wanted = self._wanted(entities)
+        with self._session(trigger, observe) as session:
+            recover(session)
+            for number in range(MAX_PASSES):
+                written = session.written
+                for entity in wanted:
+                    for side in self.pair.sides:
+                        pull(session, entity, side, Planned(),
+                             everything=reconcile and number == 0)
+                    drain(session, entity)
+                if session.written == written:
+                    break
+        return self._kept(session)
+
+    def plan(self, entities: Sequence[str] = (), *, observe: Observe = unobserved) -> Plan:
+        """What a sync would do, without doing it: the systems are only read. What was read stays
+        in the inbox, so that the sync after it need not read it again."""
+        planned, actions = Planned(), list[Action]()
+        with self._session("plan", observe) as session:
+            recover(session)
+            for entity in self._wanted(entities):
+                for side in self.pair.sides:
+                    pull(session, entity, side, planned, count=False)
+                for gathered in batches(session, entity, planned):
+                    actions += self._planned(session, entity, gathered, planned)
+        return Plan(self.pair.name, self.clock.now(), actions)
+
+    def apply(self, gate: Gate, *, observe: Observe = unobserved) -> Run:
+        """Carry out a saved plan exactly. An action whose record has moved since is refused (an
+        outcome `skipped` says so), and what the plan doesn't name is left for the next sync."""
+        with self._session("apply", observe) as session:
+            recover(session)
+            for entity in self.pair.entities:
+                for side in self.pair.sides:
+                    pull(session, entity, side, Planned(), count=False)
+                for gathered in batches(session, entity, Planned()):
+                    self._apply_gated(session, entity, gathered, gate)
+        return self._kept(session)
+
+    def resolve(self, conflict: Conflict, decision: Mapping[str, Any]) -> Run:
+        """Keep a person's decision on a conflict and carry it out at once."""
+        with self.store.begin() as uow:
+            uow.decide_conflict(conflict.id, decision)
+            if conflict.kind == "ambiguous_match":
+                uow.release(self.pair.name, [f"conflict:{conflict.canonical_id}"])
+            links = uow.links_by_canonical(self.pair.name, conflict.entity,
+                                           [conflict.canonical_id])
+            uow.receive(self.pair.name, [
+                Change(0, conflict.entity, link.system, link.external_id, "", hint=True)
+                for link in links.get(conflict.canonical_id, ())])
+        return self._drain_only(conflict.entity, "resolve")
+
+    def replay(self, letter: DeadLetter) -> Run:
+        """Read a parked record again and try it once more."""
+        entity, external_id = letter.entity, letter.external_id
+        source, colon, origin = external_id.partition(":")
+        if colon and source in self.pair.policies:  # made from another document: begin there
+            entity, external_id = source, origin
+        with self.store.begin() as uow:
+            uow.receive(self.pair.name,
+                        [Change(0, entity, letter.system, external_id, "", hint=True)])
+        return self._drain_only(entity, "replay")
+
+    # ---- the parts of a run
+
+    def _drain_only(self, entity: str, trigger: str) -> Run:
+        becomes = self.pair.policies[entity].becomes
+        with self._session(trigger, unobserved) as session:
+            recover(session)
+            drain(session, entity)
+            if becomes is not None:
+                drain(session, becomes.entity)
+        return self._kept(session)
+
+    def _planned(self, session: Session, entity: str, gathered: Gathered,
+                 planned: Planned) -> list[Action]:
+        works, refused = decided(session, entity, gathered.groups)
+        for work in works:
+            planned.add(self.pair, work.group)
+        actions = [action for work in works for action in work.actions
+                   if action.kind is not ActionKind.NONE]
+        for group, failure in refused:
+            actions.append(Action(ActionKind.FAIL, entity, group.canonical_id, group.title,
+                                  reason=str(failure)))
+        return actions + _set_aside_actions(self.pair, gathered)
+
+    def _apply_gated(self, session: Session, entity: str, gathered: Gathered,
+                     gate: Gate) -> None:
+        works, _ = decided(session, entity, gathered.groups)
+        allowed, moved = list[Work](), list[Work]()
+        for work in works:
+            prints = gate.get(work.group.canonical_id)
+            writing = [a for a in work.actions if a.kind in _WRITING]
+            if prints is None or not writing:
+                continue
+            fits = all(fingerprint(action) in prints for action in writing)
+            (allowed if fits else moved).append(work)
+        for work in (*allowed, *moved):
+            for change in work.group.changes:
+                session.count_read(entity, self.pair.role_of(change.system))
+        self._refuse(session, entity, moved)
+        if allowed:
+            carry_out(session, entity, allowed, follow=False)
+
+    def _refuse(self, session: Session, entity: str, moved: Sequence[Work]) -> None:
+        if not moved:
+            return
+        with self.store.begin() as uow:
+            keeping = Keeping(session, uow, entity)
+            for work in moved:
+                for change in work.group.changes:
+                    keeping.leave(change, "changed since the plan was made; plan it again")
+            keeping.save()
+
+    def _wanted(self, entities: Sequence[str]) -> tuple[str, ...]:
+        unknown = sorted(set(entities) - set(self.pair.entities))
+        if unknown:
+            raise RunFailed(f"Pair {self.pair.name!r} has no entity {unknown[0]!r}.",
+                            hint=f"It shares: {', '.join(self.pair.entities)}.")
+        return tuple(e for e in self.pair.entities if not entities or e in entities)
+
+    # ---- the frame of a run
+
+    @contextmanager
+    def _session(self, trigger: str, observe: Observe) -> Iterator[Session]:
+        """A run under the pair's lease; kept as failed where it breaks off."""
+        lease = self.store.acquire_lease(
+            self.pair.name, f"{socket.gethostname()}:{os.getpid()}", LEASE_TTL)
+        session = Session(self.pair, self.store, self.clock, uuid.uuid4().hex[:12], lease,
+                          observe, self._crash)
+        started = self.clock.now()
+        self.run = Run(session.run_id, self.pair.name, trigger, RunState.RUNNING, started)
+        try:
+            with self.store.begin() as uow:
+                uow.abandon_runs(self.pair.name, started)
+                if trigger != "plan":
+                    uow.save_run(self.run)
+            yield session
+        except ConnectorError as error:
+            self._keep_run(session, trigger, RunState.FAILED, str(error))
+            raise
+        finally:
+            self.store.release_lease(self.pair.name, lease)
+
+    def _kept(self, session: Session) -> Run:
+        """The finished run; failed where a record read has no outcome, or more than one."""
+        astray = [f"{entity} from the {role}: {tally.read} read, "
+                  f"{sum(tally.outcomes.values())} accounted for"
+                  for (entity, role), tally in session.tallies.items() if not tally.accounted]
+        state = RunState.FAILED if astray else RunState.COMPLETED
+        return self._keep_run(session, self.run.trigger, state, "; ".join(astray))
+
+    def _keep_run(self, session: Session, trigger: str, state: RunState, message: str) -> Run:
+        self.run = replace(self.run, state=state, ended_at=self.clock.now(), message=message,
+                           tallies=dict(session.tallies), writes=dict(session.writes))
+        if trigger != "plan":
+            with self.store.begin() as uow:
+                uow.save_run(self.run)
+        return self.run
+
+
+def needs_attention(run: Run) -> bool:
+    """Whether records failed in a run, so that somebody has to look."""
+    return any(tally.outcomes[OutcomeKind.FAILED] for tally in run.tallies.values())
+
+
+def _set_aside_actions(pair: Pair, gathered: Gathered) -> list[Action]:
+    def action(kind: ActionKind, change: Change, reason: str) -> Action:
+        return Action(kind, change.entity, "", change.external_id, None,
+                      {pair.role_of(change.system): change.external_id}, reason=reason)
+
+    return [*(action(ActionKind.FAIL, c, str(failure)) for c, failure in gathered.failed),
+            *(action(ActionKind.WAIT, c, reason) for c, _, reason in gathered.waiting),
+            *(action(ActionKind.SKIP, c, reason) for c, reason in gathered.skipped),
+            *(action(ActionKind.CONFLICT, c, question.reason)
+              for c, _, question, _ in gathered.ambiguous)]

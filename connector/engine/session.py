@@ -1,0 +1,60 @@
+"""One run at work: its pair, its store, its lease, and the counts it keeps."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from connector.domain.actions import Outcome, Tally
+from connector.domain.policies import Role
+from connector.engine.pair import Pair
+from connector.ports import Clock, Store
+
+LEASE_TTL = 60.0
+"""Seconds a lease holds without being renewed; a run renews it before every batch of writes."""
+
+
+class Observe(Protocol):
+    """Told of progress: `phase` is `pull` or `write`, `done` the records of it so far."""
+
+    def __call__(self, entity: str, phase: str, done: int) -> None: ...
+
+
+def unobserved(entity: str, phase: str, done: int) -> None:
+    """Nobody watches."""
+
+
+@dataclass(slots=True)
+class Session:
+    """What a run carries along; `crash` is called at named points so that tests can die there."""
+
+    pair: Pair
+    store: Store
+    clock: Clock
+    run_id: str
+    lease: int
+    observe: Observe = unobserved
+    crash: Callable[[str], None] = lambda _point: None
+    tallies: dict[tuple[str, Role], Tally] = field(default_factory=lambda: defaultdict(Tally))
+    writes: dict[tuple[str, Role, str], int] = field(default_factory=lambda: defaultdict(int))
+    requeued: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    def guard(self) -> None:
+        """Renew the lease; raises `LeaseLost` where another run took over."""
+        self.store.renew_lease(self.pair.name, self.lease, LEASE_TTL)
+
+    def count_read(self, entity: str, role: Role, number: int = 1) -> None:
+        """Records taken up: each of them has to get exactly one outcome."""
+        self.tallies[entity, role].read += number
+
+    def count(self, outcome: Outcome) -> None:
+        """One outcome of one record read."""
+        if outcome.counted:
+            self.tallies[outcome.entity, outcome.side].outcomes[outcome.kind] += 1
+
+    @property
+    def written(self) -> int:
+        """Writes made so far on both sides."""
+        return sum(self.writes.values())
