@@ -139,7 +139,7 @@ class Keeping:
     def _made_in_part(self, work: Work, results: dict[Role, Result]) -> None:
         """Keep the sides that were written; the base stays until both are."""
         group = work.group
-        for role, (intent, result) in results.items():
+        for role, (_, result) in results.items():
             decoded = result.record and self.returned.get((role, result.record.external_id))
             if result.record is not None and isinstance(decoded, dict):
                 group.sides[role] = Seen(result.record.external_id, result.record.version, decoded)

@@ -51,7 +51,7 @@ def merge(rules: Rules, base: Record | None, crm: Record, erp: Record,
             continue
         values = {CRM: crm.get(name, MISSING), ERP: erp.get(name, MISSING)}
         was = known.get(name, MISSING)
-        _take(merged, merged.base, name, name, was, values,
+        _take(merged, merged.base, name, name, values,
               settle(rule, name, was, values, decided.get(name)), merged.writes)
     if rules.lines:
         _merge_lines(rules, merged, known, {CRM: crm, ERP: erp}, decided)
@@ -60,9 +60,8 @@ def merge(rules: Rules, base: Record | None, crm: Record, erp: Record,
     return merged
 
 
-def _take(merged: Merged, base: dict[str, Any], name: str, path: str, was: Any,
-          values: Mapping[Role, Any], verdict: Verdict,
-          writes: dict[Role, dict[str, Any]]) -> None:
+def _take(merged: Merged, base: dict[str, Any], name: str, path: str, values: Mapping[Role, Any],
+          verdict: Verdict, writes: dict[Role, dict[str, Any]]) -> None:
     """Carry one verdict into the merge's result."""
     if verdict.conflict is not None:
         merged.conflicts.append(verdict.conflict)
@@ -170,7 +169,7 @@ def _merge_line_fields(rules: Rules, merged: Merged, path: str, was: Record | No
         values = {role: (line or {}).get(name, MISSING) for role, line in lines.items()}
         field_path = f"{path}.{name}"
         before = known.get(name, MISSING)
-        _take(merged, base, name, field_path, before, values,
+        _take(merged, base, name, field_path, values,
               settle(rule, field_path, before, values, decided.get(field_path)), writes)
     next_base[key] = base
     for role in (CRM, ERP):

@@ -34,10 +34,9 @@ def decide(rules: Rules, group: Group) -> Work:
 def _action(group: Group, kind: ActionKind, target: Role | None = None, *, reason: str = "",
             changes: Iterable[FieldChange] = (),
             conflicts: Iterable[FieldConflict] = ()) -> Action:
-    sides = {role: seen for role, seen in group.sides.items()}
     return Action(kind, group.entity, group.canonical_id, group.title, target,
-                  {role: seen.external_id for role, seen in sides.items()},
-                  {role: seen.version for role, seen in sides.items()},
+                  {role: seen.external_id for role, seen in group.sides.items()},
+                  {role: seen.version for role, seen in group.sides.items()},
                   tuple(changes), tuple(conflicts), reason)
 
 
@@ -68,7 +67,8 @@ def _alone(rules: Rules, group: Group, role: Role, seen: Seen) -> Work:
 def _merged(rules: Rules, group: Group) -> Work:
     """A record that stands on both sides."""
     crm, erp = group.sides[CRM], group.sides[ERP]
-    assert crm.record is not None and erp.record is not None
+    assert crm.record is not None
+    assert erp.record is not None
     merged = merge(rules, group.base, crm.record, erp.record, group.decisions)
     if merged.writes and group.depth >= MAX_DEPTH:
         return _never_agrees(group, merged)

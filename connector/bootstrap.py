@@ -1,0 +1,154 @@
+"""The composition root: config → store, adapters, mappings, engine. Wired once, at run time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+import connector
+from connector.adapters.registry import adapter_class
+from connector.config import Config, PairConfig, read_config, secret
+from connector.engine.pair import Pair, Side
+from connector.engine.run import Engine
+from connector.errors import ConfigInvalid
+from connector.mapping.compile import Mapping
+from connector.mapping.document import load_mappings
+from connector.mapping.transforms import REGISTRY, load_transforms
+from connector.mapping.yaml_file import YamlFile
+from connector.ports import Adapter, Clock, Store
+from connector.store.open import open_store
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """The present instant, UTC."""
+        return datetime.now(UTC)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+
+@dataclass(slots=True)
+class Connector:
+    """A wired connector: adapters are made when first asked for and kept."""
+
+    config: Config
+    file: YamlFile
+    clock: Clock
+    adapters: dict[str, Adapter] = field(default_factory=dict)
+    _store: Store | None = None
+
+    @property
+    def base(self) -> Path:
+        """The config file's folder: relative paths in it start here."""
+        return self.file.path.parent
+
+    @property
+    def store(self) -> Store:
+        """The store, opened (and its schema brought up to date) when first asked for."""
+        if self._store is None:
+            self._store = open_store(_store_url(self.config.store, self.base), self.clock)
+        return self._store
+
+    def pair_name(self, wanted: str | None) -> str:
+        """The pair's name; the only one where none is named. Raises `ConfigInvalid`."""
+        names = list(self.config.pairs)
+        if wanted is None and len(names) == 1:
+            return names[0]
+        if wanted in self.config.pairs:
+            return wanted
+        raise ConfigInvalid(f"{self.file.path}: there is no pair {wanted!r}." if wanted else
+                            f"{self.file.path}: there are several pairs.",
+                            hint=f"Name one with --pair: {', '.join(names)}.")
+
+    def adapter(self, system: str) -> Adapter:
+        """The adapter of a system. Raises `ConfigInvalid` where its settings are wrong."""
+        if system not in self.adapters:
+            self.adapters[system] = self._make_adapter(system)
+        return self.adapters[system]
+
+    def _make_adapter(self, system: str) -> Adapter:
+        conf = self.config.systems[system]
+        kind: Any = adapter_class(conf.adapter)
+        where = f"systems.{system}"
+        given = secret({"name": system, **conf.settings}, base=self.base, where=where)
+        try:
+            settings = kind.settings_model.model_validate(given)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            raise self.file.invalid(
+                ["systems", system, *first["loc"]],
+                f"{where}.{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+        adapter: Adapter = kind(settings, self.clock)
+        return adapter
+
+    def mappings(self, system: str) -> dict[str, Mapping]:
+        """The compiled mappings of a system's kind, by entity; the config's folders come before
+        the shipped ones, file by file."""
+        kind = self.config.systems[system].adapter
+        transforms = dict(REGISTRY)
+        if self.config.transforms:
+            transforms.update(load_transforms(self.base / self.config.transforms))
+        found: dict[str, Mapping] = {}
+        for folder in (shipped_mappings(), *(self.base / m for m in self.config.mappings)):
+            found.update(load_mappings(folder, kind, transforms))
+        return found
+
+    def pair(self, name: str) -> Pair:
+        """A pair with its adapters, mappings and rules. Raises `ConfigInvalid`."""
+        conf = self.config.pairs[name]
+        policies = {entity: rules.policy() for entity, rules in conf.entities.items()}
+        return Pair(name, self._side("crm", conf.crm, name, conf),
+                    self._side("erp", conf.erp, name, conf), policies)
+
+    def _side(self, role: Any, system: str, pair: str, conf: PairConfig) -> Side:
+        mappings = self.mappings(system)
+        for entity in conf.entities:
+            if entity not in mappings:
+                kind = self.config.systems[system].adapter
+                raise self.file.invalid(
+                    ["pairs", pair, "entities", entity],
+                    f"there is no mapping {kind}/{entity}.yaml.",
+                    "Write one in a folder named under `mappings`, or take the entity out.")
+        return Side(role, system, self.adapter(system), mappings)
+
+    def engine(self, name: str,
+               crash: Callable[[str], None] = lambda _point: None) -> Engine:
+        """The engine for a pair."""
+        return Engine(self.pair(name), self.store, self.clock, crash=crash)
+
+    def close(self) -> None:
+        """Give connections back."""
+        for adapter in self.adapters.values():
+            adapter.close()
+        if self._store is not None:
+            self._store.close()
+
+
+def open_connector(path: Path, clock: Clock | None = None) -> Connector:
+    """Read the config at `path` and wire what it says. Raises `ConfigInvalid`."""
+    config, file = read_config(path)
+    return Connector(config, file, clock or SystemClock())
+
+
+def shipped_mappings() -> Path:
+    """The folder of the mappings that come with the product."""
+    inside = Path(connector.__file__).parent / "shipped_mappings"
+    return inside if inside.is_dir() else Path(connector.__file__).parent.parent / "mappings"
+
+
+def _store_url(url: str, base: Path) -> str:
+    """A relative SQLite path starts at the config's folder."""
+    prefix = "sqlite:///"
+    if url.startswith(prefix) and not url.startswith(prefix + "/") and url != prefix + ":memory:":
+        return prefix + str((base / url.removeprefix(prefix)).resolve())
+    return url

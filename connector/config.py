@@ -1,0 +1,204 @@
+"""`config.yaml`: which systems there are, which pairs they make, and the rules of each pair.
+
+Everything is checked on reading, strictly; an error says file, line and what is expected. Secrets
+stand elsewhere: `env:NAME` and `file:PATH` are looked up when a system is first used.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from connector.domain.entities import ENTITIES
+from connector.domain.policies import (
+    Becomes,
+    BornIn,
+    Direction,
+    EntityPolicy,
+    FieldPolicy,
+    OnBlank,
+    OnDelete,
+    Resolution,
+    Role,
+)
+from connector.errors import ConfigInvalid
+from connector.mapping.yaml_file import YamlFile, read_yaml
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def _conflict(value: Any) -> Any:
+    """`{prefer: erp}` as the one word `prefer_erp`; `{prefer_unless_blank: erp}` likewise."""
+    if isinstance(value, Mapping) and len(value) == 1:
+        (word, role), = value.items()
+        if word == "prefer":
+            return f"prefer_{role}"
+        if word == "prefer_unless_blank":
+            return f"prefer_{role}_unless_blank"
+    return value
+
+
+Conflict = Annotated[Resolution, BeforeValidator(_conflict)]
+
+
+class FieldConfig(_Strict):
+    """The rules of one field; what is not given is taken from the entity."""
+
+    direction: Direction = "two_way"
+    owner: Role | None = None
+    conflict: Conflict | None = None
+    on_blank: OnBlank | None = None
+
+
+class BecomesConfig(_Strict):
+    """`becomes: {order: {when: {status: accepted}, in: erp, set: {status: confirmed}}}`."""
+
+    when: dict[str, str] = Field(min_length=1, max_length=1)
+    made_in: Role = Field(alias="in")
+    set: dict[str, str] = Field(default_factory=dict)
+
+
+def _field(value: Any) -> Any:
+    """A field's rules in short: `balance: to_crm`."""
+    return {"direction": value} if isinstance(value, str) else value
+
+
+class EntityConfig(_Strict):
+    """The rules of one entity of a pair."""
+
+    match: list[str] = Field(default_factory=list)
+    born_in: BornIn = "either"
+    conflict: Conflict = "manual"
+    on_blank: OnBlank = "propagate"
+    on_delete: OnDelete = "deactivate"
+    fields: dict[str, Annotated[FieldConfig, BeforeValidator(_field)]] = Field(
+        default_factory=dict)
+    becomes: dict[str, BecomesConfig] = Field(default_factory=dict, max_length=1)
+
+    def policy(self) -> EntityPolicy:
+        """The rules as the engine takes them."""
+        default = FieldPolicy(conflict=self.conflict, on_blank=self.on_blank)
+        fields = {name: FieldPolicy(f.direction, f.owner, f.conflict or self.conflict,
+                                    f.on_blank or self.on_blank)
+                  for name, f in self.fields.items()}
+        becomes = None
+        for entity, rule in self.becomes.items():
+            (when_field, when_value), = rule.when.items()
+            becomes = Becomes(entity, when_field, when_value, rule.made_in, rule.set)
+        return EntityPolicy(tuple(self.match), self.born_in, default, fields, self.on_delete,
+                            becomes)
+
+
+class PairConfig(_Strict):
+    """Two systems and the entities they share."""
+
+    crm: str
+    erp: str
+    entities: dict[str, EntityConfig] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_known(self) -> PairConfig:
+        for name, entity in self.entities.items():
+            _check_entity(name, entity)
+            for parent in sorted(ENTITIES[name].parents - set(self.entities) - {name}):
+                if any(f.required and f.to == parent for f in ENTITIES[name].fields.values()):
+                    raise ValueError(f"{name} refers to {parent}, which the pair does not share; "
+                                     f"add {parent} to its entities")
+        return self
+
+
+def _check_entity(name: str, entity: EntityConfig) -> None:
+    if name not in ENTITIES:
+        raise ValueError(f"unknown entity {name!r}; known: {', '.join(ENTITIES)}")
+    spec = ENTITIES[name]
+    known = {*spec.fields, *(f"lines.{f}" for f in spec.line_fields)}
+    if spec.line_fields:
+        known.add("lines")
+    for field in (*entity.match, *entity.fields):
+        if field not in known:
+            raise ValueError(f"{name} has no field {field!r}; known: {', '.join(sorted(known))}")
+    for target, rule in entity.becomes.items():
+        if target not in ENTITIES:
+            raise ValueError(f"{name} can't become the unknown entity {target!r}")
+        (when_field, when_value), = rule.when.items()
+        if when_value not in spec.fields.get(when_field, spec.fields["number"]).choices:
+            raise ValueError(f"{name}.{when_field} is never {when_value!r}")
+
+
+class SystemConfig(BaseModel):
+    """A configured application; what is given besides `adapter` are the adapter's settings."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    adapter: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The adapter's settings, secrets still as references."""
+        return dict(self.model_extra or {})
+
+
+class LogConfig(_Strict):
+    """How the program's own log is written, to standard error."""
+
+    format: Literal["console", "json"] = "console"
+    level: Literal["debug", "info", "warning", "error"] = "warning"
+
+
+class Config(_Strict):
+    """The whole of `config.yaml`."""
+
+    store: str = "sqlite:///connector.db"
+    mappings: list[str] = Field(default_factory=list)
+    transforms: str | None = None
+    log: LogConfig = LogConfig()
+    systems: dict[str, SystemConfig] = Field(min_length=1)
+    pairs: dict[str, PairConfig] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _systems_known(self) -> Config:
+        for name, pair in self.pairs.items():
+            for system in (pair.crm, pair.erp):
+                if system not in self.systems:
+                    raise ValueError(f"pair {name!r} names the system {system!r}, which is not "
+                                     f"under systems; known: {', '.join(self.systems)}")
+        return self
+
+
+def read_config(path: Path) -> tuple[Config, YamlFile]:
+    """The config and where each of its parts stands. Raises `ConfigInvalid` with file and line."""
+    if not path.exists():
+        raise ConfigInvalid(f"{path}: no such config file.",
+                            hint="Write one with `connector init`, or name it with --config.")
+    file = read_yaml(path)
+    return file.validate(Config), file
+
+
+def secret(value: Any, *, base: Path, where: str) -> Any:
+    """`value` with `env:NAME` and `file:PATH` (relative to `base`) looked up, nested ones too.
+
+    Raises `ConfigInvalid` naming the setting, never the value.
+    """
+    if isinstance(value, Mapping):
+        return {k: secret(v, base=base, where=f"{where}.{k}") for k, v in value.items()}
+    if not isinstance(value, str):
+        return value
+    kind, colon, name = value.partition(":")
+    if colon and kind == "env":
+        if name not in os.environ:
+            raise ConfigInvalid(f"{where}: the environment variable {name} is not set.",
+                                hint=f"Set it: export {name}=…")
+        return os.environ[name]
+    if colon and kind == "file":
+        try:
+            return (base / name).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigInvalid(f"{where}: {base / name} can't be read: {error.strerror}.",
+                                hint="Put the secret there, readable by this user.") from None
+    return value
