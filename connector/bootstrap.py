@@ -99,7 +99,7 @@ class Connector:
         if self.config.transforms:
             transforms.update(load_transforms(self.base / self.config.transforms))
         found: dict[str, Mapping] = {}
-        for folder in (shipped_mappings(), *(self.base / m for m in self.config.mappings)):
+        for folder in (shipped("mappings"), *(self.base / m for m in self.config.mappings)):
             found.update(load_mappings(folder, kind, transforms))
         return found
 
@@ -140,10 +140,11 @@ def open_connector(path: Path, clock: Clock | None = None) -> Connector:
     return Connector(config, file, clock or SystemClock())
 
 
-def shipped_mappings() -> Path:
-    """The folder of the mappings that come with the product."""
-    inside = Path(connector.__file__).parent / "shipped_mappings"
-    return inside if inside.is_dir() else Path(connector.__file__).parent.parent / "mappings"
+def shipped(name: str) -> Path:
+    """Where something that comes with the product stands: `mappings`, `config.example.yaml`."""
+    package = Path(connector.__file__).parent
+    inside = package / "shipped" / name
+    return inside if inside.exists() else package.parent / name
 
 
 def _store_url(url: str, base: Path) -> str:

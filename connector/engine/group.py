@@ -11,6 +11,7 @@ from connector.domain.ledger import Conflict, ConflictState
 from connector.domain.policies import Role
 from connector.domain.records import Change, Operation
 from connector.domain.values import Record
+from connector.engine.answers import typed_value
 
 
 @dataclass(slots=True)
@@ -41,10 +42,17 @@ class Group:
     depth: int = 0  # how many writes in a row followed from each other's results
 
     @property
-    def decisions(self) -> dict[str, Mapping[str, Any]]:
-        """What persons have decided, by path."""
-        return {c.path: c.decision for c in self.conflicts
-                if c.state is ConflictState.DECIDED and c.decision is not None}
+    def decisions(self) -> dict[str, dict[str, Any]]:
+        """What persons have decided, by path; values as canonical ones."""
+        decided = {}
+        for conflict in self.conflicts:
+            if conflict.state is not ConflictState.DECIDED or conflict.decision is None:
+                continue
+            decision = dict(conflict.decision)
+            if "value" in decision:
+                decision["value"] = typed_value(self.entity, conflict.path, decision["value"])
+            decided[conflict.path] = decision
+        return decided
 
     @property
     def title(self) -> str:

@@ -1,0 +1,50 @@
+# `make demo` and `make test` set up what they need, in .venv, from the lock files.
+PYTHON ?= python3.11
+BIN := .venv/bin
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export DO_NOT_TRACK := 1
+
+.PHONY: demo test lint types contracts docs-check check crash bench lock clean
+
+demo: .venv/runtime
+	$(BIN)/connector demo $(if $(KEEP),--keep)
+
+test: .venv/develop
+	$(BIN)/pytest
+
+check: lint types contracts test
+
+lint: .venv/develop
+	$(BIN)/ruff check .
+
+types: .venv/develop
+	$(BIN)/mypy
+
+contracts: .venv/develop
+	$(BIN)/lint-imports
+
+crash: .venv/develop
+	$(BIN)/pytest -m slow
+
+bench: .venv/develop
+	$(BIN)/python benchmarks/first_load.py
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/runtime: .venv/bin/python requirements.lock pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+.venv/develop: .venv/bin/python requirements-dev.lock pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@ .venv/runtime
+
+lock:
+	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.lock
+	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --group dev -o requirements-dev.lock
+
+clean:
+	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,101 @@
+"""What the commands share: options, opening the connector, and printing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from connector.bootstrap import Connector
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+PairName = Annotated[str | None, typer.Option("--pair", help="The pair; not needed for one.")]
+Entities = Annotated[list[str] | None, typer.Option(
+    "--entity", "-e", help="Only this entity; may be given several times.")]
+
+
+@contextmanager
+def opened(context: typer.Context) -> Iterator[Connector]:
+    """The connector that the config describes."""
+    from connector.bootstrap import open_connector
+
+    connector = open_connector(context.obj)
+    try:
+        yield connector
+    finally:
+        connector.close()
+
+
+def print_json(value: Any) -> None:
+    """Print anything of ours as JSON; decimals and times as text."""
+    import orjson
+
+    sys.stdout.write(orjson.dumps(_plain(value), default=str, option=orjson.OPT_INDENT_2
+                                  | orjson.OPT_NON_STR_KEYS).decode() + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    if isinstance(value, dict):
+        return {" ".join(map(str, k)) if isinstance(k, tuple) else k: _plain(v)
+                for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(v) for v in value]
+    return value
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *,
+                right: Sequence[str] = ()) -> None:
+    """Print a table; columns named in `right` are set to the right."""
+    from rich.table import Table
+
+    from connector.domain.values import shown
+
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left",
+                         overflow="fold")
+    for row in rows:
+        table.add_row(*(shown(cell) if not isinstance(cell, str) else cell for cell in row))
+    console().print(table)
+
+
+def say(text: str) -> None:
+    """Print a sentence."""
+    console().print(text, markup=False, highlight=False)
+
+
+def console() -> Any:
+    """The terminal; wide enough for the tables where the output is no terminal."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 140)
+
+
+@contextmanager
+def progress(enabled: bool) -> Iterator[Any]:
+    """An observer that shows progress on standard error while a run works."""
+    from connector.engine.session import unobserved
+
+    if not enabled or not sys.stderr.isatty():
+        yield unobserved
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    bars: dict[tuple[str, str], Any] = {}
+    with Progress(SpinnerColumn(), TextColumn("{task.description}"),
+                  TextColumn("{task.completed:.0f} records"), TimeElapsedColumn(),
+                  console=Console(stderr=True), transient=True) as shown_progress:
+        def observe(entity: str, phase: str, done: int) -> None:
+            if (entity, phase) not in bars:
+                bars[entity, phase] = shown_progress.add_task(f"{phase} {entity}", total=None)
+            shown_progress.advance(bars[entity, phase], done)
+
+        yield observe

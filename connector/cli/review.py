@@ -1,0 +1,238 @@
+"""`conflicts`, `dead-letters`, `history` and `explain`: what wants a person, and why it is so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from connector.cli.common import Json, PairName, opened, print_json, print_table, say
+from connector.errors import RunFailed
+
+if TYPE_CHECKING:
+    from connector.bootstrap import Connector
+    from connector.domain.ledger import Conflict, DeadLetter, HistoryEntry
+
+Entity = Annotated[str, typer.Argument(help="The entity, such as customer.")]
+Record = Annotated[str, typer.Argument(help="An external ID on either side, or a canonical ID.")]
+Number = Annotated[int, typer.Argument(help="The number in the list.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    conflicts = typer.Typer(no_args_is_help=True, help="Differences that wait for a person.")
+    conflicts.command("list")(list_conflicts)
+    conflicts.command("show")(show_conflict)
+    conflicts.command("resolve")(resolve_conflict)
+    app.add_typer(conflicts, name="conflicts")
+    letters = typer.Typer(no_args_is_help=True, help="Records parked after failing.")
+    letters.command("list")(list_letters)
+    letters.command("show")(show_letter)
+    letters.command("replay")(replay_letter)
+    letters.command("discard")(discard_letter)
+    app.add_typer(letters, name="dead-letters")
+    app.command()(history)
+    app.command()(explain)
+
+
+def list_conflicts(
+    context: typer.Context, pair: PairName = None,
+    all: Annotated[bool, typer.Option("--all", help="Settled ones too.")] = False,
+    json: Json = False,
+) -> None:
+    """List conflicts, oldest first."""
+    from connector.domain.ledger import ConflictState
+
+    states = tuple(ConflictState) if all else (ConflictState.OPEN, ConflictState.DECIDED)
+    with opened(context) as connector, connector.store.begin() as uow:
+        found = uow.conflicts(connector.pair_name(pair), states=states)
+    if json:
+        print_json(found)
+        return
+    print_table(f"{len(found)} conflicts",
+                ("no", "entity", "record", "field", "base", "CRM", "ERP", "state", "by"),
+                [(str(c.id), c.entity, c.title, c.path or c.kind, c.base, c.crm, c.erp,
+                  c.state.value, c.settled_by) for c in found])
+
+
+def show_conflict(context: typer.Context, number: Number, json: Json = False) -> None:
+    """Show a conflict with its base and both values."""
+    with opened(context) as connector:
+        conflict = _conflict(connector, number)
+    if json:
+        print_json(conflict)
+        return
+    print_table(f"Conflict {conflict.id}: {conflict.entity} {conflict.title}", ("", ""), [
+        ("field", conflict.path or "(the whole record)"), ("kind", conflict.kind),
+        ("last agreed", conflict.base), ("CRM", conflict.crm), ("ERP", conflict.erp),
+        ("state", conflict.state.value), ("settled by", conflict.settled_by),
+        ("canonical ID", conflict.canonical_id), ("run", conflict.run_id),
+        ("since", conflict.opened_at)])
+    if conflict.kind == "ambiguous_match":
+        say(f"Settle it: connector conflicts resolve {number} --link EXTERNAL_ID | --create")
+    else:
+        say(f"Settle it: connector conflicts resolve {number} --take crm | --take erp | "
+            "--value VALUE")
+
+
+def resolve_conflict(
+    context: typer.Context, number: Number, pair: PairName = None,
+    take: Annotated[str | None, typer.Option(help="crm or erp: whose value stands.")] = None,
+    value: Annotated[str | None, typer.Option(help="A third value, for both sides.")] = None,
+    link: Annotated[str | None, typer.Option(
+        help="Ambiguous match: the other side's external ID.")] = None,
+    create: Annotated[bool, typer.Option(
+        "--create", help="Ambiguous match: it is a new one.")] = False,
+    json: Json = False,
+) -> None:
+    """Settle a conflict and carry the decision out at once."""
+    from connector.cli.runs import print_run
+    from connector.engine.answers import decision_for
+
+    with opened(context) as connector:
+        conflict = _conflict(connector, number)
+        decision = decision_for(conflict, take=take, value=value, link=link, create=create)
+        run = connector.engine(connector.pair_name(pair)).resolve(conflict, decision)
+    if json:
+        print_json(run)
+    else:
+        print_run(run, f"Conflict {number} settled")
+
+
+def list_letters(context: typer.Context, pair: PairName = None, json: Json = False) -> None:
+    """List parked records, oldest first."""
+    with opened(context) as connector, connector.store.begin() as uow:
+        found = uow.dead_letters(connector.pair_name(pair))
+    if json:
+        print_json(found)
+        return
+    print_table(f"{len(found)} dead letters",
+                ("no", "record", "stage", "tries", "what happened"),
+                [(str(d.id), d.trace_key, d.stage, d.attempts, d.message) for d in found])
+
+
+def show_letter(context: typer.Context, number: Number, json: Json = False) -> None:
+    """Show a parked record with its payload."""
+    with opened(context) as connector:
+        letter = _letter(connector, number)
+    if json:
+        print_json(letter)
+        return
+    print_table(f"Dead letter {letter.id}", ("", ""), [
+        ("record", letter.trace_key), ("stage", letter.stage), ("error", letter.error),
+        ("what happened", letter.message), ("tries", letter.attempts), ("run", letter.run_id),
+        ("at", letter.at)])
+    print_json(letter.payload)
+    say(f"Put it right, then: connector dead-letters replay {number}")
+
+
+def replay_letter(context: typer.Context, number: Number, pair: PairName = None,
+                  json: Json = False) -> None:
+    """Read a parked record again and try it once more."""
+    from connector.cli.runs import _finish
+
+    with opened(context) as connector:
+        letter = _letter(connector, number)
+        run = connector.engine(connector.pair_name(pair)).replay(letter)
+    _finish(run, json)
+
+
+def discard_letter(context: typer.Context, number: Number, json: Json = False) -> None:
+    """Forget a parked record; a later change of it comes through as any other."""
+    with opened(context) as connector:
+        letter = _letter(connector, number)
+        with connector.store.begin() as uow:
+            uow.remove_dead_letter(number)
+    if json:
+        print_json({"discarded": letter.trace_key})
+    else:
+        say(f"Discarded {letter.trace_key}.")
+
+
+def history(context: typer.Context, entity: Entity, record: Record, pair: PairName = None,
+            json: Json = False) -> None:
+    """What happened to a record: every outcome that touched it, oldest first."""
+    with opened(context) as connector:
+        canonical_id, entries = _history(connector, pair, entity, record)
+    if json:
+        print_json({"canonical_id": canonical_id, "history": entries})
+        return
+    rows = []
+    for entry in entries:
+        head = (entry.at, entry.run_id, entry.kind.value, f"read from {entry.side}")
+        rows += [(*head, entry.target or "", f"{c.path}: {_short(c.before)} → {_short(c.after)}",
+                  c.rule) for c in entry.changes] or [(*head, "", "", entry.reason)]
+    print_table(f"{entity} {record} ({canonical_id})",
+                ("at", "run", "outcome", "side", "written to", "field: before → after", "why"),
+                rows)
+
+
+def explain(
+    context: typer.Context, entity: Entity, record: Record,
+    field: Annotated[str | None, typer.Argument(help="Only this field.")] = None,
+    pair: PairName = None, json: Json = False,
+) -> None:
+    """Why a record's fields hold what they hold: the rule and run that set each of them."""
+    with opened(context) as connector:
+        canonical_id, entries = _history(connector, pair, entity, record)
+    last: dict[tuple[str, str], dict[str, Any]] = {}
+    for entry in entries:
+        for change in entry.changes:
+            last[change.path, entry.target or ""] = {
+                "field": change.path, "in": entry.target, "value": change.after,
+                "before": change.before, "rule": change.rule, "run": entry.run_id,
+                "at": entry.at}
+    chosen = [row for (path, _), row in sorted(last.items())
+              if field is None or path == field or path.startswith(f"{field}[")]
+    if not chosen:
+        raise RunFailed(f"No run has written {field or 'any field'} of {entity} {record}.",
+                        hint="What both sides held already was never written.")
+    if json:
+        print_json({"canonical_id": canonical_id, "fields": chosen})
+        return
+    print_table(f"{entity} {record}", ("field", "in", "value", "before", "why", "run", "at"),
+                [(r["field"], r["in"], _short(r["value"]), _short(r["before"]), r["rule"],
+                  r["run"], r["at"]) for r in chosen])
+
+
+def _short(value: Any) -> str:
+    from connector.domain.values import shown
+
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {shown(v)}" for k, v in value.items() if v is not None)
+    return shown(value)
+
+
+def _conflict(connector: Connector, number: int) -> Conflict:
+    with connector.store.begin() as uow:
+        conflict = uow.conflict(number)
+    if conflict is None:
+        raise RunFailed(f"There is no conflict {number}.",
+                        hint="See them with `connector conflicts list`.")
+    return conflict
+
+
+def _letter(connector: Connector, number: int) -> DeadLetter:
+    with connector.store.begin() as uow:
+        letter = uow.dead_letter(number)
+    if letter is None:
+        raise RunFailed(f"There is no dead letter {number}.",
+                        hint="See them with `connector dead-letters list`.")
+    return letter
+
+
+def _history(connector: Connector, pair: str | None, entity: str,
+             record: str) -> tuple[str, list[HistoryEntry]]:
+    """A record's canonical ID and story, by any of its IDs."""
+    name = connector.pair_name(pair)
+    conf = connector.config.pairs[name]
+    with connector.store.begin() as uow:
+        for system in (conf.crm, conf.erp):
+            found = uow.canonical_ids(name, entity, system, [record])
+            if found:
+                return found[record], uow.history(name, entity, found[record])
+        entries = uow.history(name, entity, record)
+    if not entries:
+        raise RunFailed(f"No {entity} {record!r} is linked.",
+                        hint="Give its ID in the CRM or in the ERP.")
+    return record, entries

@@ -1,0 +1,187 @@
+"""`sync`, `plan`, `apply` and `status`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from connector.cli.common import (
+    Entities,
+    Json,
+    PairName,
+    opened,
+    print_json,
+    print_table,
+    progress,
+    say,
+)
+
+if TYPE_CHECKING:
+    from connector.domain.actions import Action
+    from connector.domain.ledger import Run
+
+NEEDS_ATTENTION = 7
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(sync)
+    app.command()(plan)
+    app.command()(apply)
+    app.command()(status)
+
+
+def sync(
+    context: typer.Context, entity: Entities = None, pair: PairName = None,
+    reconcile: Annotated[bool, typer.Option(
+        "--reconcile", help="Ignore cursors: read and compare everything.")] = False,
+    prefect: Annotated[bool, typer.Option(
+        "--prefect", help="Run as a Prefect flow run.")] = False,
+    json: Json = False,
+) -> None:
+    """Bring both sides into agreement."""
+    if prefect:
+        run = _as_flow(context.obj, pair, entity or [], reconcile)
+    else:
+        with opened(context) as connector, progress(not json) as observe:
+            engine = connector.engine(connector.pair_name(pair))
+            run = engine.sync(entity or [], reconcile=reconcile, observe=observe)
+    _finish(run, json)
+
+
+def _as_flow(config: Path, pair: str | None, entities: list[str], reconcile: bool) -> Run:
+    """Run the flow registered for Prefect; the flows know us, we don't know them."""
+    from importlib.metadata import entry_points
+
+    (runner,) = entry_points(group="connector.runners", name="prefect")
+    run: Run = runner.load()(config, pair, entities, reconcile)
+    return run
+
+
+def plan(
+    context: typer.Context, entity: Entities = None, pair: PairName = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Save the plan here.")] = None,
+    json: Json = False,
+) -> None:
+    """Show what a sync would do; nothing is written to either system."""
+    with opened(context) as connector, progress(not json) as observe:
+        engine = connector.engine(connector.pair_name(pair))
+        made = engine.plan(entity or [], observe=observe)
+    if out is not None:
+        out.write_bytes(made.to_json())
+    if json:
+        print_json({"pair": made.pair, "actions": list(made.actions)})
+        return
+    print_actions(made.actions)
+    if out is not None:
+        say(f"Saved. Carry it out with: connector apply {out}")
+
+
+def apply(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A plan saved by `plan --out`.")],
+    pair: PairName = None, json: Json = False,
+) -> None:
+    """Carry out a saved plan exactly; what has changed since is refused."""
+    from connector.engine.plan_file import read_gate
+
+    with opened(context) as connector, progress(not json) as observe:
+        name = connector.pair_name(pair)
+        run = connector.engine(name).apply(read_gate(file, name), observe=observe)
+    _finish(run, json)
+
+
+def status(context: typer.Context, pair: PairName = None, json: Json = False) -> None:
+    """How things stand: the last runs, what waits, and what wants a person."""
+    from connector.domain.ledger import ConflictState
+
+    with opened(context) as connector:
+        name = connector.pair_name(pair)
+        with connector.store.begin() as uow:
+            runs = uow.runs(name, 10)
+            inbox = uow.inbox_counts(name)
+            conflicts = uow.conflicts(name, states=(ConflictState.OPEN,))
+            letters = uow.dead_letters(name)
+    if json:
+        print_json({"pair": name, "runs": runs, "inbox": inbox,
+                    "open_conflicts": len(conflicts), "dead_letters": len(letters)})
+        return
+    print_table(f"Last runs of {name}", ("run", "started", "trigger", "state", "writes", "note"),
+                [(r.id, r.started_at, r.trigger, r.state.value, sum(r.writes.values()),
+                  r.message) for r in runs])
+    if inbox:
+        print_table("In the inbox", ("entity", "system", "state", "records"),
+                    [(*key, number) for key, number in sorted(inbox.items())])
+    say(f"{len(conflicts)} open conflicts (connector conflicts list), "
+        f"{len(letters)} dead letters (connector dead-letters list)")
+
+
+def print_actions(actions: Any) -> None:
+    """A plan as tables: what each step changes, and the rule behind it."""
+    from connector.domain.values import shown
+
+    rows = []
+    for action in actions:
+        head = (action.entity, action.kind.value, action.target or "", action.title)
+        if not action.changes:
+            rows.append((*head, "", action.reason))
+        for i, change in enumerate(action.changes):
+            what = f"{change.path}: {_brief(change.before)} → {_brief(change.after)}"
+            rows.append((*(head if i == 0 else ("",) * 4), what, change.rule))
+        rows += [("", "", "", "", f"conflict on {c.path}: CRM {shown(c.crm)}, ERP {shown(c.erp)}",
+                  c.settled_by or "waits for a person") for c in action.conflicts]
+    print_table(f"Plan: {_summary(actions)}",
+                ("entity", "step", "written to", "record", "field: before → after", "why"), rows)
+
+
+def _brief(value: Any) -> str:
+    from connector.domain.values import shown
+
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {shown(v)}" for k, v in value.items()
+                         if k in ("quantity", "unit_price") and v is not None) or "line"
+    return shown(value)
+
+
+def _summary(actions: list[Action]) -> str:
+    counts: dict[str, int] = {}
+    for action in actions:
+        counts[action.kind.value] = counts.get(action.kind.value, 0) + 1
+    return ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items())) or "nothing to do"
+
+
+def print_run(run: Run, title: str = "") -> None:
+    """A run's account: records read on each side and what came of them, and what was written."""
+    from connector.domain.actions import OutcomeKind
+
+    kinds = list(OutcomeKind)
+    rows = [(entity, role, tally.read, *(tally.outcomes[k] for k in kinds))
+            for (entity, role), tally in sorted(run.tallies.items()) if tally.read]
+    columns = ("entity", "read from", "read", *(k.value for k in kinds))
+    print_table(title or f"Run {run.id}: {run.state.value}", columns, rows, right=columns[2:])
+    written = [(entity, role, operation, n)
+               for (entity, role, operation), n in sorted(run.writes.items()) if n]
+    if written:
+        print_table("Written", ("entity", "to", "what", "records"), written, right=("records",))
+    else:
+        say("Nothing was written.")
+    if run.message:
+        say(run.message)
+
+
+def _finish(run: Run, json: bool) -> None:
+    from connector.domain.ledger import RunState
+    from connector.engine.run import needs_attention
+
+    if json:
+        print_json(run)
+    else:
+        print_run(run)
+    if run.state is RunState.FAILED:
+        raise typer.Exit(1)
+    if needs_attention(run):
+        if not json:
+            say("Some records failed: connector dead-letters list")
+        raise typer.Exit(NEEDS_ATTENTION)

@@ -1,0 +1,66 @@
+"""What a person may answer to a conflict, checked and put into the words the merge takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from connector.domain.entities import ENTITIES, FieldType, unpack
+from connector.domain.ledger import Conflict, ConflictState
+from connector.errors import RunFailed
+
+
+def decision_for(conflict: Conflict, *, take: str | None = None, value: str | None = None,
+                 link: str | None = None, create: bool = False) -> Mapping[str, Any]:
+    """The decision that one of these answers makes. Raises `RunFailed` where it doesn't fit."""
+    given = [take is not None, value is not None, link is not None, create]
+    if sum(given) != 1:
+        raise RunFailed("Give exactly one of --take, --value, --link and --create.")
+    if conflict.state is ConflictState.SETTLED:
+        raise RunFailed(f"Conflict {conflict.id} is settled already, by {conflict.settled_by}.")
+    ambiguous = conflict.kind == "ambiguous_match"
+    if ambiguous != (link is not None or create):
+        raise RunFailed(
+            f"Conflict {conflict.id} is about {'a match' if ambiguous else 'a value'}.",
+            hint="Use --link or --create." if ambiguous else "Use --take or --value.")
+    if link is not None:
+        return {"link": link}
+    if create:
+        return {"create": True}
+    if take is not None:
+        if take not in ("crm", "erp"):
+            raise RunFailed(f"--take takes crm or erp, not {take!r}.")
+        return {"take": take}
+    _check_value(conflict, str(value))
+    return {"value": value}
+
+
+def _check_value(conflict: Conflict, value: str) -> None:
+    entity = ENTITIES[conflict.entity]
+    name = conflict.path.rpartition(".")[2]
+    fields = entity.line_fields if conflict.path.startswith("lines") else entity.fields
+    if name not in fields:
+        raise RunFailed(f"{conflict.path or 'The whole record'} can't be given a value.",
+                        hint="Use --take.")
+    if fields[name].choices and value not in fields[name].choices:
+        raise RunFailed(f"{name} is one of {', '.join(fields[name].choices)}, not {value!r}.")
+    try:
+        typed_value(conflict.entity, conflict.path, value)
+    except (ValueError, ArithmeticError):
+        raise RunFailed(f"{value!r} is no {fields[name].type.value}.") from None
+
+
+def typed_value(entity: str, path: str, value: Any) -> Any:
+    """A decided value, kept as text, as the canonical value of the field at `path`."""
+    spec, name = ENTITIES[entity], path.rpartition(".")[2]
+    in_line = path.startswith("lines")
+    kind = (spec.line_fields if in_line else spec.fields)[name].type
+    if kind is FieldType.BOOLEAN and isinstance(value, str):
+        value = {"yes": True, "true": True, "no": False, "false": False}.get(value.lower())
+        if value is None:
+            raise ValueError("neither yes nor no")
+    if kind is FieldType.INTEGER:
+        return int(value)
+    if in_line:
+        return unpack(spec, {"lines": [{name: value}]})["lines"][0][name]
+    return unpack(spec, {name: value})[name]

@@ -1,0 +1,108 @@
+"""The mapping document: one system's words for one entity, as YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as AnyMapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from connector.domain.entities import ENTITIES
+from connector.mapping.compile import Mapping, MappingError, compile_mapping
+from connector.mapping.transforms import Transform
+from connector.mapping.yaml_file import YamlFile, read_yaml
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def _short(value: Any) -> Any:
+    """The short form: a field that is just a path."""
+    return {"path": value} if isinstance(value, str) else value
+
+
+class FieldSpec(_Strict):
+    """How one canonical field stands in a system's payload."""
+
+    path: str | None = None
+    transform: str | None = None
+    values: dict[str, str] | None = None
+    link: str | None = None
+    formula: str | None = None
+    direction: Literal["both", "pull", "push"] = "both"
+
+    @model_validator(mode="after")
+    def _one_source(self) -> FieldSpec:
+        if (self.path is None) == (self.formula is None):
+            raise ValueError("give either a path or a formula")
+        if self.values is not None and (self.transform is not None or self.link is not None):
+            raise ValueError("values excludes transform and link")
+        if self.formula is not None and self.direction != "pull":
+            raise ValueError("a formula goes one way: add `direction: pull`")
+        return self
+
+
+FieldEntry = Annotated[FieldSpec, BeforeValidator(_short)]
+
+
+class LinesSpec(_Strict):
+    """How line items stand in a payload: a list at `path`; `key` is the canonical line key."""
+
+    path: str
+    key: str = "line_no"
+    direction: Literal["both", "pull"] = "both"
+    fields: dict[str, FieldEntry] = Field(min_length=1)
+
+
+class MappingDocument(_Strict):
+    """A whole mapping document."""
+
+    system: str
+    entity: str
+    object: str
+    select: str | None = None
+    fields: dict[str, FieldEntry] = Field(min_length=1)
+    lines: LinesSpec | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadDocument:
+    """A document and the file it stands in."""
+
+    document: MappingDocument
+    file: YamlFile
+
+
+def read_document(path: Path) -> ReadDocument:
+    """Read a mapping. Raises `ConfigInvalid` with file and line."""
+    file = read_yaml(path)
+    document = file.validate(MappingDocument)
+    if document.entity not in ENTITIES:
+        raise file.invalid(["entity"], f"unknown entity {document.entity!r}.",
+                           f"Known: {', '.join(ENTITIES)}.")
+    return ReadDocument(document, file)
+
+
+def load_mappings(folder: Path, system: str,
+                  transforms: AnyMapping[str, Transform]) -> dict[str, Mapping]:
+    """The compiled mappings `folder/system/*.yaml`, by entity; none where there is no such
+    folder. Raises `ConfigInvalid` with file and line."""
+    found: dict[str, Mapping] = {}
+    for path in sorted((folder / system).glob("*.yaml")):
+        read = read_document(path)
+        document = read.document
+        if document.system != system:
+            raise read.file.invalid(["system"], f"{document.system!r} stands in the folder of "
+                                    f"{system!r}.", "Move the file, or mend the line.")
+        if document.entity in found:
+            raise read.file.invalid(["entity"], f"{document.entity} is mapped twice for "
+                                    f"{system}.", "Keep one of the two files.")
+        try:
+            found[document.entity] = compile_mapping(document, ENTITIES[document.entity],
+                                                     transforms)
+        except MappingError as error:
+            raise read.file.invalid(error.location, error.message, error.hint) from None
+    return found

@@ -1,0 +1,1 @@
+"""Where state lives between runs; the only place that knows tables."""

@@ -1,0 +1,109 @@
+"""Cursors and the inbox: how far was read, and what was read and isn't settled yet."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Row, Select, bindparam, delete, func, select, update
+
+from connector.domain.records import Change
+from connector.store.codec import dump, load
+from connector.store.rows import Rows, chunks
+from connector.store.tables import cursors, inbox
+
+PENDING, WAITING = "pending", "waiting"
+
+
+class InboxRows(Rows):
+    """The part of a unit of work about changes read."""
+
+    def cursor(self, pair: str, entity: str, system: str) -> str | None:
+        found = self.connection.execute(select(cursors.c.cursor).where(
+            cursors.c.pair == pair, cursors.c.entity == entity, cursors.c.system == system))
+        return found.scalar_one_or_none()
+
+    def save_cursor(self, pair: str, entity: str, system: str, cursor: str | None) -> None:
+        if cursor is None:
+            self.connection.execute(delete(cursors).where(
+                cursors.c.pair == pair, cursors.c.entity == entity, cursors.c.system == system))
+            return
+        self.upsert(cursors, [{"pair": pair, "entity": entity, "system": system,
+                               "cursor": cursor}], ("pair", "entity", "system"))
+
+    def receive(self, pair: str, changes: Sequence[Change]) -> None:
+        newest = {(c.entity, c.system, c.external_id): c for c in changes}
+        if not newest:
+            return
+        # A replaced row moves to the end: delete and insert, so that it gets a new id.
+        self.connection.execute(
+            delete(inbox).where(
+                inbox.c.pair == pair, inbox.c.entity == bindparam("b_entity"),
+                inbox.c.system == bindparam("b_system"),
+                inbox.c.external_id == bindparam("b_external_id")),
+            [{"b_entity": e, "b_system": s, "b_external_id": x} for e, s, x in newest])
+        self.connection.execute(inbox.insert(), [_row(pair, c) for c in newest.values()])
+
+    def pending(self, pair: str, entity: str, after: int, limit: int) -> list[Change]:
+        rows = self.connection.execute(
+            select(inbox).where(inbox.c.pair == pair, inbox.c.entity == entity,
+                                inbox.c.state == PENDING, inbox.c.id > after)
+            .order_by(inbox.c.id).limit(limit))
+        return [_change(row) for row in rows]
+
+    def inbox_by_external(self, pair: str, entity: str, system: str,
+                          external_ids: Collection[str]) -> dict[str, Change]:
+        rows = self.where_in(self._inbox_of(pair, entity, system), inbox.c.external_id,
+                             external_ids)
+        return {row.external_id: _change(row) for row in rows}
+
+    def pending_by_match_key(self, pair: str, entity: str, system: str,
+                             keys: Collection[str]) -> dict[str, list[Change]]:
+        found: dict[str, list[Change]] = {}
+        for row in self.where_in(self._inbox_of(pair, entity, system), inbox.c.match_key, keys):
+            found.setdefault(row.match_key, []).append(_change(row))
+        return found
+
+    def _inbox_of(self, pair: str, entity: str, system: str) -> Select[Any]:
+        return select(inbox).where(inbox.c.pair == pair, inbox.c.entity == entity,
+                                   inbox.c.system == system).order_by(inbox.c.id)
+
+    def settle(self, change_ids: Collection[int]) -> None:
+        for chunk in chunks(change_ids):
+            self.connection.execute(delete(inbox).where(inbox.c.id.in_(chunk)))
+
+    def wait(self, pair: str, waits: Mapping[int, str]) -> None:
+        if waits:
+            self.connection.execute(
+                update(inbox).where(inbox.c.pair == pair, inbox.c.id == bindparam("b_id"))
+                .values(state=WAITING, wanted=bindparam("b_wanted")),
+                [{"b_id": i, "b_wanted": wanted} for i, wanted in waits.items()])
+
+    def release(self, pair: str, wanted: Collection[str]) -> int:
+        released = 0
+        for chunk in chunks(wanted):
+            released += self.connection.execute(
+                update(inbox).where(inbox.c.pair == pair, inbox.c.wanted.in_(chunk))
+                .values(state=PENDING, wanted=None)).rowcount
+        return released
+
+    def inbox_counts(self, pair: str) -> dict[tuple[str, str, str], int]:
+        rows = self.connection.execute(
+            select(inbox.c.entity, inbox.c.system, inbox.c.state, func.count())
+            .where(inbox.c.pair == pair)
+            .group_by(inbox.c.entity, inbox.c.system, inbox.c.state))
+        return {(entity, system, state): number for entity, system, state, number in rows}
+
+
+def _row(pair: str, change: Change) -> dict[str, Any]:
+    return {"pair": pair, "entity": change.entity, "system": change.system,
+            "external_id": change.external_id, "state": PENDING, "version": change.version,
+            "payload": dump(change.payload), "deleted": change.deleted,
+            "reference": change.reference, "match_key": change.match_key, "hint": change.hint,
+            "derived_from": change.derived_from, "wanted": None}
+
+
+def _change(row: Row[Any]) -> Change:
+    return Change(row.id, row.entity, row.system, row.external_id, row.version,
+                  load(row.payload), row.deleted, row.reference, row.match_key, row.hint,
+                  row.derived_from)

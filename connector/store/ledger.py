@@ -1,0 +1,199 @@
+"""Runs, outcomes, conflicts and dead letters: what is kept for people."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any, cast
+
+from sqlalchemy import Row, bindparam, delete, select, update
+
+from connector.domain.actions import FieldChange, FieldConflict, Outcome, OutcomeKind, Tally
+from connector.domain.ledger import (
+    Conflict,
+    ConflictState,
+    DeadLetter,
+    HistoryEntry,
+    Run,
+    RunState,
+)
+from connector.domain.policies import Role
+from connector.domain.records import Change
+from connector.store.codec import dump, instant, load
+from connector.store.rows import Rows, chunks
+from connector.store.tables import conflicts, dead_letters, inbox, outcomes, runs
+
+_LIVE = (ConflictState.OPEN.value, ConflictState.DECIDED.value)
+
+
+class LedgerRows(Rows):
+    """The part of a unit of work about what happened."""
+
+    # runs and outcomes
+
+    def save_run(self, run: Run) -> None:
+        account = {
+            "tallies": [[entity, role, tally.read, {k.value: n for k, n in
+                                                    tally.outcomes.items() if n}]
+                        for (entity, role), tally in run.tallies.items()],
+            "writes": [[*key, number] for key, number in run.writes.items()]}
+        self.upsert(runs, [{
+            "id": run.id, "pair": run.pair, "trigger": run.trigger, "state": run.state.value,
+            "started_at": run.started_at.isoformat(),
+            "ended_at": run.ended_at.isoformat() if run.ended_at else None,
+            "message": run.message, "account": dump(account)}], ("id",))
+
+    def runs(self, pair: str, limit: int) -> list[Run]:
+        rows = self.connection.execute(select(runs).where(runs.c.pair == pair)
+                                       .order_by(runs.c.started_at.desc()).limit(limit))
+        return [_run(row) for row in rows]
+
+    def abandon_runs(self, pair: str, at: datetime) -> None:
+        self.connection.execute(
+            update(runs).where(runs.c.pair == pair, runs.c.state == RunState.RUNNING.value)
+            .values(state=RunState.ABANDONED.value, ended_at=at.isoformat(),
+                    message="its process ended before it did; a later run took over"))
+
+    def add_outcomes(self, pair: str, run_id: str, at: datetime,
+                     added: Sequence[Outcome]) -> None:
+        if added:
+            self.connection.execute(outcomes.insert(), [{
+                "pair": pair, "run_id": run_id, "at": at.isoformat(), "entity": o.entity,
+                "canonical_id": o.canonical_id, "kind": o.kind.value, "side": o.side,
+                "external_id": o.external_id, "target": o.target,
+                "changes": dump([[c.path, c.before, c.after, c.rule] for c in o.changes]),
+                "reason": o.reason, "counted": o.counted} for o in added])
+
+    def history(self, pair: str, entity: str, canonical_id: str) -> list[HistoryEntry]:
+        rows = self.connection.execute(
+            select(outcomes).where(outcomes.c.pair == pair, outcomes.c.entity == entity,
+                                   outcomes.c.canonical_id == canonical_id)
+            .order_by(outcomes.c.id))
+        return [HistoryEntry(row.run_id, datetime.fromisoformat(row.at), OutcomeKind(row.kind),
+                             row.side, row.external_id, row.target,
+                             tuple(FieldChange(*change) for change in load(row.changes)),
+                             row.reason) for row in rows]
+
+    # conflicts
+
+    def open_conflicts(self, pair: str, entity: str, run_id: str, at: datetime,
+                       found: Sequence[tuple[str, str, FieldConflict]]) -> None:
+        live = {(c.canonical_id, c.path): c for c in self.conflicts(
+            pair, entity=entity, canonical_ids={cid for cid, _, _ in found},
+            states=(ConflictState.OPEN, ConflictState.DECIDED))}
+        new, moved = [], []
+        for canonical_id, title, conflict in found:
+            sides = {"base": conflict.base, "crm": conflict.crm, "erp": conflict.erp}
+            kept = live.get((canonical_id, conflict.path))
+            if kept is None:
+                state = ConflictState.SETTLED if conflict.settled_by else ConflictState.OPEN
+                new.append({"pair": pair, "entity": entity, "canonical_id": canonical_id,
+                            "path": conflict.path, "kind": conflict.kind, "title": title,
+                            "sides": dump(sides), "state": state.value,
+                            "settled_by": conflict.settled_by, "decision": None,
+                            "run_id": run_id, "opened_at": at.isoformat()})
+            elif load(dump(sides)) != {"base": kept.base, "crm": kept.crm, "erp": kept.erp}:
+                moved.append({"b_id": kept.id, "b_sides": dump(sides)})
+        if new:
+            self.connection.execute(conflicts.insert(), new)
+        if moved:
+            self.connection.execute(
+                update(conflicts).where(conflicts.c.id == bindparam("b_id"))
+                .values(sides=bindparam("b_sides"), state=ConflictState.OPEN.value,
+                        decision=None), moved)
+
+    def conflicts(self, pair: str, *, entity: str | None = None,
+                  canonical_ids: Collection[str] | None = None,
+                  states: Collection[ConflictState] = (ConflictState.OPEN,)) -> list[Conflict]:
+        query = select(conflicts).where(conflicts.c.pair == pair, conflicts.c.state.in_(
+            [state.value for state in states])).order_by(conflicts.c.id)
+        if entity is not None:
+            query = query.where(conflicts.c.entity == entity)
+        if canonical_ids is None:
+            return [_conflict(row) for row in self.connection.execute(query)]
+        return [_conflict(row)
+                for row in self.where_in(query, conflicts.c.canonical_id, canonical_ids)]
+
+    def conflict(self, conflict_id: int) -> Conflict | None:
+        row = self.connection.execute(
+            select(conflicts).where(conflicts.c.id == conflict_id)).one_or_none()
+        return None if row is None else _conflict(row)
+
+    def decide_conflict(self, conflict_id: int, decision: Mapping[str, Any]) -> None:
+        self.connection.execute(
+            update(conflicts).where(conflicts.c.id == conflict_id,
+                                    conflicts.c.state.in_(_LIVE))
+            .values(state=ConflictState.DECIDED.value, decision=dump(decision)))
+
+    def settle_conflicts(self, pair: str, entity: str, settled: Mapping[int, str]) -> None:
+        if settled:
+            self.connection.execute(
+                update(conflicts).where(conflicts.c.pair == pair, conflicts.c.entity == entity,
+                                        conflicts.c.id == bindparam("b_id"))
+                .values(state=ConflictState.SETTLED.value, settled_by=bindparam("b_by")),
+                [{"b_id": i, "b_by": by} for i, by in settled.items()])
+
+    # dead letters
+
+    def bury(self, pair: str, run_id: str, at: datetime,
+             failures: Sequence[tuple[Change, str, str, str]]) -> None:
+        kept = {row.trace_key: row.attempts for row in self.where_in(
+            select(dead_letters.c.trace_key, dead_letters.c.attempts)
+            .where(dead_letters.c.pair == pair), dead_letters.c.trace_key,
+            {change.trace_key for change, *_ in failures})}
+        rows = {change.trace_key: {
+            "pair": pair, "trace_key": change.trace_key, "entity": change.entity,
+            "system": change.system, "external_id": change.external_id, "stage": stage,
+            "error": error, "message": message, "payload": dump(change.payload),
+            "attempts": kept.get(change.trace_key, 0) + 1, "run_id": run_id,
+            "at": at.isoformat()} for change, stage, error, message in failures}
+        self.upsert(dead_letters, list(rows.values()), ("pair", "trace_key"))
+        for chunk in chunks([change.id for change, *_ in failures if change.id]):
+            self.connection.execute(delete(inbox).where(inbox.c.id.in_(chunk)))
+
+    def resolve_dead_letters(self, pair: str, trace_keys: Collection[str]) -> None:
+        for chunk in chunks(trace_keys):
+            self.connection.execute(delete(dead_letters).where(
+                dead_letters.c.pair == pair, dead_letters.c.trace_key.in_(chunk)))
+
+    def dead_letters(self, pair: str, *, entity: str | None = None) -> list[DeadLetter]:
+        query = select(dead_letters).where(dead_letters.c.pair == pair)
+        if entity is not None:
+            query = query.where(dead_letters.c.entity == entity)
+        return [_letter(row)
+                for row in self.connection.execute(query.order_by(dead_letters.c.id))]
+
+    def dead_letter(self, letter_id: int) -> DeadLetter | None:
+        row = self.connection.execute(
+            select(dead_letters).where(dead_letters.c.id == letter_id)).one_or_none()
+        return None if row is None else _letter(row)
+
+    def remove_dead_letter(self, letter_id: int) -> None:
+        self.connection.execute(delete(dead_letters).where(dead_letters.c.id == letter_id))
+
+
+def _run(row: Row[Any]) -> Run:
+    account = load(row.account)
+    tallies = {}
+    for entity, role, read, counts in account["tallies"]:
+        tally = Tally(read)
+        tally.outcomes.update({OutcomeKind(kind): number for kind, number in counts.items()})
+        tallies[entity, cast(Role, role)] = tally
+    return Run(row.id, row.pair, row.trigger, RunState(row.state),
+               datetime.fromisoformat(row.started_at), instant(row.ended_at), row.message, tallies,
+               {(entity, cast(Role, role), operation): number
+                for entity, role, operation, number in account["writes"]})
+
+
+def _conflict(row: Row[Any]) -> Conflict:
+    sides = load(row.sides)
+    return Conflict(row.id, row.entity, row.canonical_id, row.path, row.kind, sides["base"],
+                    sides["crm"], sides["erp"], ConflictState(row.state), row.title,
+                    row.settled_by, None if row.decision is None else load(row.decision),
+                    row.run_id, instant(row.opened_at))
+
+
+def _letter(row: Row[Any]) -> DeadLetter:
+    return DeadLetter(row.id, row.trace_key, row.entity, row.system, row.external_id, row.stage,
+                      row.error, row.message, load(row.payload), row.attempts, row.run_id,
+                      datetime.fromisoformat(row.at))

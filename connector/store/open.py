@@ -1,0 +1,95 @@
+"""Opens a store: connects, and brings the schema up to date."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import StaticPool
+
+from connector.errors import StoreUnusable
+from connector.ports import Clock
+from connector.store.unit_of_work import SqlStore
+
+
+def open_store(url: str, clock: Clock) -> SqlStore:
+    """The store at a SQLAlchemy URL, created or upgraded as needed. Raises `StoreUnusable`."""
+    engine = _engine(url)
+    try:
+        _upgrade(engine)
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        engine.dispose()
+        raise StoreUnusable(
+            f"The store {engine.url.render_as_string()} can't be opened: "
+            f"{str(getattr(error, 'orig', error)).splitlines()[0]}.",
+            hint="See `store` in the config: the folder has to exist, the server to run.",
+        ) from error
+    return SqlStore(engine, clock)
+
+
+def _engine(url: str) -> Engine:
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            return _sqlite(url, parsed.database)
+        if parsed.get_backend_name() == "postgresql":
+            return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+    except ModuleNotFoundError as error:
+        raise StoreUnusable(f"The database driver {error.name} is not installed.",
+                            hint="Install the extra: crm-erp-connector[postgres].") from None
+    except (ArgumentError, NoSuchModuleError):
+        raise StoreUnusable("`store` is no SQLAlchemy URL.",
+                            hint="Such as sqlite:///connector.db.") from None
+    raise StoreUnusable(f"A store in {parsed.get_backend_name()} is not supported.",
+                        hint="Use SQLite or PostgreSQL.")
+
+
+def _sqlite(url: str, database: str | None) -> Engine:
+    options: dict[str, Any] = {"connect_args": {"check_same_thread": False}}
+    if database in (None, "", ":memory:"):
+        options["poolclass"] = StaticPool
+    elif not Path(database or "").parent.is_dir():
+        raise StoreUnusable(f"The folder {Path(database or '').parent} does not exist.",
+                            hint="Make it, or mend `store` in the config.")
+    engine = create_engine(url, **options)
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        connection.execute("PRAGMA busy_timeout=10000")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        # At once, so that no transaction starts reading and then fails to become a writer.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _upgrade(engine: Engine) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    scripts = ScriptDirectory.from_config(config)
+    with engine.begin() as connection:
+        current = MigrationContext.configure(connection).get_current_revision()
+        if current == scripts.get_current_head():
+            return
+        known = {script.revision for script in scripts.walk_revisions()}
+        if current is not None and current not in known:
+            raise StoreUnusable(
+                f"The store's schema {current} comes from a newer release than this one.",
+                hint="Use that release again.")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

@@ -1,0 +1,177 @@
+"""The tables. One schema for SQLite and PostgreSQL; migrations make them, never this module."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+# SQLite only counts up an INTEGER primary key; AUTOINCREMENT keeps ids from coming back.
+_Id = BigInteger().with_variant(Integer, "sqlite")
+
+links = Table(
+    "links", metadata,
+    Column("pair", String(100), primary_key=True),
+    Column("entity", String(50), primary_key=True),
+    Column("system", String(100), primary_key=True),
+    Column("external_id", String(255), primary_key=True),
+    Column("canonical_id", String(36), nullable=False),
+    Column("version", String(255), nullable=False),
+    Column("seen", LargeBinary),
+    Index("links_canonical", "pair", "entity", "canonical_id"),
+    sqlite_with_rowid=False,
+)
+
+snapshots = Table(
+    "snapshots", metadata,
+    Column("pair", String(100), primary_key=True),
+    Column("entity", String(50), primary_key=True),
+    Column("canonical_id", String(36), primary_key=True),
+    Column("record", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+cursors = Table(
+    "cursors", metadata,
+    Column("pair", String(100), primary_key=True),
+    Column("entity", String(50), primary_key=True),
+    Column("system", String(100), primary_key=True),
+    Column("cursor", Text, nullable=False),
+)
+
+inbox = Table(
+    "inbox", metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("pair", String(100), nullable=False),
+    Column("entity", String(50), nullable=False),
+    Column("system", String(100), nullable=False),
+    Column("external_id", String(255), nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("version", String(255), nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("deleted", Boolean, nullable=False),
+    Column("reference", String(255)),
+    Column("match_key", Text, nullable=False),
+    Column("hint", Boolean, nullable=False),
+    Column("derived_from", String(36), nullable=False),
+    Column("wanted", Text),
+    UniqueConstraint("pair", "entity", "system", "external_id", name="inbox_record"),
+    Index("inbox_pending", "pair", "entity", "state", "id"),
+    Index("inbox_match_key", "pair", "entity", "system", "match_key"),
+    Index("inbox_wanted", "pair", "wanted"),
+    sqlite_autoincrement=True,
+)
+
+outbox = Table(
+    "outbox", metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("key", String(255), nullable=False, unique=True),
+    Column("pair", String(100), nullable=False),
+    Column("run_id", String(36), nullable=False),
+    Column("batch_key", String(64), nullable=False),
+    Column("object", String(100), nullable=False),
+    Column("operation", String(10), nullable=False),
+    Column("intent", LargeBinary, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+claims = Table(
+    "claims", metadata,
+    Column("pair", String(100), primary_key=True),
+    Column("entity", String(50), primary_key=True),
+    Column("match_key", String(1000), primary_key=True),
+    Column("canonical_id", String(36), nullable=False),
+    sqlite_with_rowid=False,
+)
+
+runs = Table(
+    "runs", metadata,
+    Column("id", String(36), primary_key=True),
+    Column("pair", String(100), nullable=False),
+    Column("trigger", String(50), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("started_at", String(40), nullable=False),
+    Column("ended_at", String(40)),
+    Column("message", Text, nullable=False),
+    Column("account", LargeBinary, nullable=False),
+    Index("runs_started", "pair", "started_at"),
+)
+
+outcomes = Table(
+    "outcomes", metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("pair", String(100), nullable=False),
+    Column("run_id", String(36), nullable=False),
+    Column("at", String(40), nullable=False),
+    Column("entity", String(50), nullable=False),
+    Column("canonical_id", String(36), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("side", String(3), nullable=False),
+    Column("external_id", String(255), nullable=False),
+    Column("target", String(3)),
+    Column("changes", LargeBinary, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("counted", Boolean, nullable=False),
+    Index("outcomes_record", "pair", "entity", "canonical_id"),
+    sqlite_autoincrement=True,
+)
+
+conflicts = Table(
+    "conflicts", metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("pair", String(100), nullable=False),
+    Column("entity", String(50), nullable=False),
+    Column("canonical_id", String(36), nullable=False),
+    Column("path", String(255), nullable=False),
+    Column("kind", String(30), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("sides", LargeBinary, nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("settled_by", Text, nullable=False),
+    Column("decision", LargeBinary),
+    Column("run_id", String(36), nullable=False),
+    Column("opened_at", String(40), nullable=False),
+    Index("conflicts_record", "pair", "entity", "canonical_id", "state"),
+    Index("conflicts_state", "pair", "state"),
+    sqlite_autoincrement=True,
+)
+
+dead_letters = Table(
+    "dead_letters", metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("pair", String(100), nullable=False),
+    Column("trace_key", String(400), nullable=False),
+    Column("entity", String(50), nullable=False),
+    Column("system", String(100), nullable=False),
+    Column("external_id", String(255), nullable=False),
+    Column("stage", String(20), nullable=False),
+    Column("error", String(100), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("run_id", String(36), nullable=False),
+    Column("at", String(40), nullable=False),
+    UniqueConstraint("pair", "trace_key", name="dead_letters_trace"),
+    sqlite_autoincrement=True,
+)
+
+leases = Table(
+    "leases", metadata,
+    Column("pair", String(100), primary_key=True),
+    Column("holder", String(255), nullable=False),
+    Column("token", _Id, nullable=False),
+    Column("until", Float, nullable=False),  # seconds since the epoch
+)

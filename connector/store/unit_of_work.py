@@ -1,0 +1,105 @@
+"""The store over SQLAlchemy: transactions, and the pair's lease."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy.exc import DBAPIError
+
+from connector.errors import LeaseHeld, LeaseLost, StoreUnusable
+from connector.ports import Clock
+from connector.store.inbox import InboxRows
+from connector.store.ledger import LedgerRows
+from connector.store.links import LinkRows
+from connector.store.outbox import OutboxRows
+from connector.store.rows import Rows
+from connector.store.tables import leases
+
+
+class SqlUnitOfWork(InboxRows, LinkRows, OutboxRows, LedgerRows):
+    """All reading and writing within one transaction."""
+
+
+class SqlStore:
+    """A store in a database that `open_store` has brought up to date."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self.engine, self.clock = engine, clock
+
+    @contextmanager
+    def begin(self) -> Iterator[SqlUnitOfWork]:
+        """One transaction. Raises `StoreUnusable` where the database fails."""
+        with self._connection() as connection:
+            yield SqlUnitOfWork(connection)
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            cause = str(error.orig).splitlines()[0] if error.orig else str(error)
+            raise StoreUnusable(
+                f"The store failed: {cause}.",
+                hint="Nothing was half written. See that its disk has room and that no other "
+                     "program holds it, then run again.") from error
+
+    def acquire_lease(self, pair: str, holder: str, ttl: float) -> int:
+        """Take the pair's lease; see the port."""
+        now = self.clock.now().timestamp()
+        with self._connection() as connection:
+            row = connection.execute(select(leases).where(leases.c.pair == pair)
+                                     .with_for_update()).one_or_none()
+            if row is None:
+                Rows(connection).insert_new(
+                    leases, [{"pair": pair, "holder": "", "token": 0, "until": 0.0}], ("pair",))
+                row = connection.execute(select(leases).where(leases.c.pair == pair)
+                                         .with_for_update()).one()
+            if row.holder and row.until > now and not _dead(row.holder):
+                raise LeaseHeld(
+                    f"Pair {pair!r} is being worked on by {row.holder} "
+                    f"(for at most {row.until - now:.0f} s more, unless it goes on).",
+                    hint="Wait for it to end, or run again later.")
+            token = int(row.token) + 1
+            connection.execute(update(leases).where(leases.c.pair == pair).values(
+                holder=holder, token=token, until=now + ttl))
+        return token
+
+    def renew_lease(self, pair: str, token: int, ttl: float) -> None:
+        """Hold it longer; see the port."""
+        until = self.clock.now().timestamp() + ttl
+        with self._connection() as connection:
+            renewed = connection.execute(
+                update(leases).where(leases.c.pair == pair, leases.c.token == token,
+                                     leases.c.holder != "").values(until=until))
+            if renewed.rowcount != 1:
+                raise LeaseLost(f"Another run has taken over pair {pair!r}.",
+                                hint="This one has stopped; nothing is lost.")
+
+    def release_lease(self, pair: str, token: int) -> None:
+        """Give it back; the token stays, so that the next one is greater."""
+        with self._connection() as connection:
+            connection.execute(update(leases).where(
+                leases.c.pair == pair, leases.c.token == token).values(holder="", until=0.0))
+
+    def close(self) -> None:
+        """Give connections back."""
+        self.engine.dispose()
+
+
+def _dead(holder: str) -> bool:
+    """Whether a holder was a process of this host that lives no more."""
+    host, _, pid = holder.rpartition(":")
+    if host != socket.gethostname() or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
