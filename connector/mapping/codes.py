@@ -1,7 +1,8 @@
-"""The codes of ISO 4217 (currencies) and ISO 3166-1 alpha-2 (countries).
+"""The codes of ISO 4217 (currencies), ISO 3166-1 alpha-2 (countries), and of common units.
 
 Sources: the ISO 4217 and ISO 3166-1 lists in force in 2026; DEM, FRF and other former currencies
-of the euro area are included, because old documents carry them.
+of the euro area are included, because old documents carry them. XK (Kosovo) is no official code,
+but in use everywhere.
 """
 
 from __future__ import annotations
@@ -27,3 +28,8 @@ NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW
 SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG
 UM US UY UZ VA VC VE VG VI VN VU WF WS XK YE YT ZA ZM ZW
 """.split())  # noqa: SIM905 - a thousand quotes would hide the codes
+
+UNITS = {"each": "EA", "box": "BX", "pack": "PK", "pallet": "PF", "set": "SET", "hour": "HUR",
+         "day": "DAY", "month": "MON", "kg": "KGM", "g": "GRM", "t": "TNE", "m": "MTR",
+         "cm": "CMT", "m2": "MTK", "m3": "MTQ", "l": "LTR"}
+"""Units in a word, and their codes in UN/ECE Recommendation 20."""

@@ -7,6 +7,7 @@ last agreed is kept where it encodes to what is read. None never reaches a trans
 
 from __future__ import annotations
 
+import re
 import runpy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,8 +18,13 @@ from typing import Any
 
 from connector.domain import values
 from connector.errors import ConfigInvalid
+from connector.mapping.codes import COUNTRIES, CURRENCIES, UNITS
 
 _MICRO = Decimal(1_000_000)
+_DMY = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})")
+_PLAIN_EMAIL = re.compile(
+    r"[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]+")
+_UNIT_WORDS = {code: word for word, code in UNITS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +45,15 @@ def _exact(value: Any) -> Decimal:
     return number
 
 
-def _money_text(value: Decimal) -> str:
-    return f"{value:.2f}" if value == value.quantize(values.CENT) else f"{value:f}"
+def _decimal_text(value: Decimal) -> str:
+    """As text with at least two decimals and never fewer than it has."""
+    places = -int(values.plain(value).as_tuple().exponent)
+    return f"{value:.{max(2, places)}f}"
 
 
 def _integer(value: Any) -> int:
+    if type(value) is int:
+        return value
     number = _exact(value)
     if number != number.to_integral_value():
         raise ValueError(f"{value!r} is not a whole number")
@@ -64,7 +74,11 @@ def _to_micros(value: Decimal) -> int:
 
 
 def _instant(value: Any) -> datetime:
-    return values.utc(datetime.fromisoformat(str(value)))
+    try:
+        instant = datetime.fromisoformat(str(value))
+    except ValueError:
+        raise ValueError(f"{value!r} is no instant like 2026-11-24T09:00:00Z") from None
+    return values.utc(instant)
 
 
 def _instant_text(value: datetime) -> str:
@@ -72,25 +86,37 @@ def _instant_text(value: datetime) -> str:
 
 
 def _iso_date(value: Any) -> date:
-    return date.fromisoformat(str(value))
+    try:
+        return date.fromisoformat(str(value))
+    except ValueError:
+        raise ValueError(f"{value!r} is no date like 2026-11-24") from None
 
 
 def _dmy_date(value: Any) -> date:
-    day, month, year = str(value).split(".")
-    return date(int(year), int(month), int(day))
+    found = _DMY.fullmatch(str(value).strip())
+    try:
+        if found:
+            return date(int(found[3]), int(found[2]), int(found[1]))
+    except ValueError:
+        pass  # no such day
+    raise ValueError(f"{value!r} is no date like 24.11.2026")
 
 
 def _dmy_text(value: date) -> str:
-    return value.strftime("%d.%m.%Y")
+    return f"{value.day:02}.{value.month:02}.{value.year:04}"
 
 
 def _vat_number(value: Any) -> str:
-    return "".join(ch for ch in str(value).upper() if ch.isalnum())
+    from stdnum.eu import vat
+
+    text = "".join(ch for ch in str(value).upper() if ch.isalnum())
+    try:
+        return str(vat.validate(text))  # puts in what a country's own form leaves out
+    except ValueError:
+        return text
 
 
 def _currency(value: Any) -> str:
-    from connector.mapping.codes import CURRENCIES
-
     code = str(value).strip().upper()
     if code not in CURRENCIES:
         raise ValueError(f"{value!r} is no ISO 4217 currency")
@@ -98,8 +124,6 @@ def _currency(value: Any) -> str:
 
 
 def _country(value: Any) -> str:
-    from connector.mapping.codes import COUNTRIES
-
     code = str(value).strip().upper()
     if code not in COUNTRIES:
         raise ValueError(f"{value!r} is no ISO 3166-1 alpha-2 country")
@@ -107,27 +131,17 @@ def _country(value: Any) -> str:
 
 
 def _email(value: Any) -> str:
-    from email_validator import EmailNotValidError, validate_email
-
     text = str(value).strip()
     local, _, domain = text.rpartition("@")
-    if _plain_address(local, domain):
-        return f"{local}@{domain.lower()}"
+    if len(text) <= 254 and len(local) <= 64 and _PLAIN_EMAIL.fullmatch(text):
+        return f"{local}@{domain.lower()}"  # needs no closer look
+    from email_validator import EmailNotValidError, validate_email
+
     try:
         checked = validate_email(text, check_deliverability=False, test_environment=True)
     except EmailNotValidError as error:
         raise ValueError(f"{value!r} is no e-mail address: {error}") from None
     return checked.normalized
-
-
-def _plain_address(local: str, domain: str) -> bool:
-    """Whether an address is of the plain kind that needs no closer look."""
-    return (local.isascii() and domain.isascii() and "." in domain
-            and local.replace(".", "").replace("-", "").replace("_", "").isalnum()
-            and not local.startswith(".") and not local.endswith(".") and ".." not in local
-            and all(part.replace("-", "").isalnum() and part[0] != "-" != part[-1]
-                    for part in domain.split(".") if part)
-            and ".." not in domain and domain[-1] != "." and len(local) <= 64)
 
 
 def _phone(value: Any) -> str:
@@ -140,7 +154,14 @@ def _phone(value: Any) -> str:
         number = phonenumbers.parse(text)
     except phonenumbers.NumberParseException:
         return text
+    if number.extension or not phonenumbers.is_possible_number(number):
+        return text  # E.164 would drop the extension
     return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+
+
+def _unit(value: Any) -> str:
+    text = str(value).strip()
+    return _UNIT_WORDS.get(text.upper(), text.lower() if text.lower() in UNITS else text)
 
 
 def _same(value: Any) -> Any:
@@ -149,13 +170,15 @@ def _same(value: Any) -> Any:
 
 REGISTRY: dict[str, Transform] = {t.name: t for t in (
     Transform("text", str, _same, "Text, as it is."),
-    Transform("upper", lambda v: str(v).upper(), _same, "Text in capitals."),
-    Transform("lower", lambda v: str(v).lower(), _same, "Text in small letters."),
+    Transform("upper", lambda v: str(v).upper(), lambda v: str(v).upper(), "Text in capitals.",
+              lossy=True),
+    Transform("lower", lambda v: str(v).lower(), lambda v: str(v).lower(),
+              "Text in small letters.", lossy=True),
     Transform("decimal", _exact, _same, "An exact number; written as a JSON number."),
-    Transform("decimal_string", _exact, _money_text,
+    Transform("decimal_string", _exact, _decimal_text,
               "An exact number; written as text with at least two decimals."),
-    Transform("decimal_2", lambda v: values.cents(_exact(v)), _money_text,
-              "An amount, rounded half up to two decimals; written as text."),
+    Transform("decimal_2", lambda v: values.cents(_exact(v)), lambda v: f"{values.cents(v):f}",
+              "An amount, rounded half up to two decimals; written as text.", lossy=True),
     Transform("micros", lambda v: values.plain(Decimal(_integer(v)) / _MICRO), _to_micros,
               "An amount kept as a whole number of millionths."),
     Transform("integer", _integer, _integer,
@@ -175,6 +198,9 @@ REGISTRY: dict[str, Transform] = {t.name: t for t in (
     Transform("email", _email, _same, "An e-mail address, its domain in small letters."),
     Transform("phone", _phone, _same,
               "A telephone number: E.164 where it is international, else as it is."),
+    Transform("unit", _unit, _same, "A unit as a word where its code is known, else as it is."),
+    Transform("unit_code", _unit, lambda v: UNITS.get(v, v),
+              "A unit as a word; written as its UN/ECE code where it has one."),
 )}
 
 

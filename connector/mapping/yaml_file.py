@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,10 +17,13 @@ from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.scalarbool import ScalarBoolean
 
 from connector.errors import ConfigInvalid
 
 MAX_BYTES = 256 * 1024
+MAX_PARTS = 100_000
+MAX_DEPTH = 100
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -57,7 +61,11 @@ class YamlFile:
             first = error.errors(include_url=False)[0]
             location = [step for step in first["loc"] if isinstance(step, str | int)]
             where = ".".join(str(step) for step in location)
-            raise self.invalid(location, f"{where}: {_plain(first)}".lstrip(": ")) from None
+            raise self.invalid(location, f"{where}: {_plain(first)}".lstrip(": "),
+                               _HINTS.get(first["type"], "")) from None
+
+
+_HINTS = {"extra_forbidden": "Take it out, or mend its spelling.", "missing": "Add it."}
 
 
 def _plain(error: Any) -> str:
@@ -66,8 +74,12 @@ def _plain(error: Any) -> str:
         return "unknown key."
     if kind == "missing":
         return "is missing."
+    if kind in ("model_type", "dict_type"):
+        return "a map (`key: value`) is expected."
     if kind == "string_type" and isinstance(given, int | float) and not isinstance(given, bool):
         return f"{given!r} is a number here, text is expected; put it in quotes."
+    if kind == "string_type" and isinstance(given, bool | date):
+        return f"{str(given).lower()} is no text here; put it in quotes."
     message = str(error["msg"]).removeprefix("Value error, ")
     return message[0].lower() + message[1:] + ("" if message.endswith(".") else ".")
 
@@ -100,16 +112,25 @@ def parse_yaml(path: Path, text: str) -> YamlFile:
         raise ConfigInvalid(f"{path}:{line}: {problem}.", hint="Mend the YAML there.") from None
     except YAMLError as error:
         raise ConfigInvalid(f"{path}: {error}".splitlines()[0]) from None
-    return YamlFile(path, _plain_data(marked), marked)
+    except RecursionError:
+        raise ConfigInvalid(f"{path}: nested too deeply.") from None
+    return YamlFile(path, _plain_data(marked, path, [MAX_PARTS]), marked)
 
 
-def _plain_data(node: Any) -> Any:
+def _plain_data(node: Any, path: Path, left: list[int], depth: int = 0) -> Any:
+    """`node` without marks; `left` counts down, for aliases of aliases grow without end."""
+    left[0] -= 1
+    if left[0] < 0 or depth > MAX_DEPTH:
+        raise ConfigInvalid(f"{path}: its aliases (`*name`) repeat too much.",
+                            hint="Write the parts out.")
     if isinstance(node, CommentedMap):
-        return {key: _plain_data(value) for key, value in node.items()}
+        return {key: _plain_data(value, path, left, depth + 1) for key, value in node.items()}
     if isinstance(node, CommentedSeq):
-        return [_plain_data(value) for value in node]
-    if isinstance(node, bool) or node is None:
+        return [_plain_data(value, path, left, depth + 1) for value in node]
+    if node is None:
         return node
+    if isinstance(node, bool | ScalarBoolean):
+        return bool(node)
     for kind in (int, float, str):
         if isinstance(node, kind):
             return kind(node)
