@@ -69,7 +69,7 @@ def _boolean(value: Any) -> bool:
 def _to_micros(value: Decimal) -> int:
     micros = value * _MICRO
     if micros != micros.to_integral_value():
-        raise ValueError(f"{value} has more than six decimals")
+        raise ValueError(f"{value:f} has more than six decimals")
     return int(micros)
 
 
