@@ -258,5 +258,6 @@ def test_readable_and_writable_names() -> None:
     assert mapping.source_paths == {"company", "cur", "state", "sums.net", "rows"}
     assert mapping.line_paths == {"no", "qty", "item", "what"}
     push = _contact(email={"path": "mail", "direction": "push"})
-    assert (push.readable, push.writable) == ({"customer"}, {"customer", "email"})
+    assert push.readable == {"customer"}
+    assert push.writable == {"customer", "email"}
     assert push.decode({**CONTACT}, known) == {"customer": "customer-7"}
