@@ -1,0 +1,332 @@
+"""The ERP's API: `/v1`, API key, keyset pages, bulk calls of five hundred."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from sqlalchemy import Integer
+from starlette.concurrency import run_in_threadpool
+
+from connector.native.database import Database, Entry, Transaction, dumps, loads
+from connector.native.erp import billing, orders
+from connector.native.erp.objects import ANSWERED, OBJECTS
+from connector.native.erp.rows import stamp, write_rows
+from connector.native.erp.words import Refused, local, utc_text
+from connector.native.faults import Faults, FaultSwitch
+from connector.native.fields import schema
+from connector.native.hooks import Hooks
+
+LARGEST_PAGE, LARGEST_BULK = 1000, 500
+_FILTERS = {"external_ref": "reference", "item_code": "natural", "vat_no": "natural"}
+
+
+class Erp:
+    """One ERP at work."""
+
+    def __init__(self, database: str, api_key: str, clock: Callable[[], datetime]) -> None:
+        self.database = Database(database, clock, id_type=Integer, unique_reference=True)
+        self.api_key, self.faults = api_key, Faults()
+        self.hooks = Hooks(self.database, sign, self.faults)
+
+    def page(self, object: str, query: Mapping[str, str]) -> Response:
+        """A page of records strictly behind (modified, id), in that order."""
+        rows = self.database.rows
+        covered = self.database.covered_until()
+        limit = max(1, min(_int(query.get("limit", "200")), LARGEST_PAGE))
+        after = None
+        if "after_modified" in query:
+            after = utc_text(query["after_modified"]), _int(query.get("after_id", "0"))
+        conditions: list[Any] = [
+            rows.c[column].in_(query[name].split(",")[:LARGEST_PAGE])
+            for name, column in _FILTERS.items() if name in query]
+        if "ids" in query:
+            conditions.append(rows.c.id.in_([_int(i) for i in query["ids"].split(",")]))
+        found = self.database.page(object, after, limit, conditions=conditions)
+        bodies = [row.body for row in found]
+        if query.get("archived") != "include":
+            bodies = [body for body in bodies if not loads(body).get("archived")]
+        return Response(
+            b'{"rows":[' + b",".join(bodies) + b'],"more":'
+            + (b"true" if len(found) == limit else b"false") + b',"covered_until":'
+            + dumps(local(covered)) + b"}", media_type="application/json")
+
+    def one(self, object: str, id: str) -> Response:
+        """One record."""
+        rows = self.database.rows
+        found = self.database.page(object, None, 1, conditions=[rows.c.id == _int(id)])
+        if not found:
+            raise Refused("E404", f"there is no {object} {id}")
+        return Response(found[0].body, media_type="application/json")
+
+    def bulk(self, object: str, rows: Sequence[Any]) -> list[dict[str, Any]]:
+        """Create and change rows in one transaction; a result for each, in order."""
+        with self._writing() as transaction:
+            done = write_rows(transaction, object, rows)
+            if object == "payments":
+                done = [_paid(transaction, d) for d in done]
+            stamp(transaction)
+            return [_result(d) for d in done]
+
+    def act(self, action: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Carry out an action on orders; a result for each, in order, with the order as it is
+        then."""
+        with self._writing() as transaction:
+            transaction.load("sales_orders", [row.get("id") for row in rows])
+            done = [_acted(transaction, action, row) for row in rows]
+            stamp(transaction)
+            return [{**_result(d), **({"row": e.data} if e else {})} for d, e in done]
+
+    def credit(self, invoice_id: str) -> dict[str, Any]:
+        """A credit note."""
+        with self._writing() as transaction:
+            note = billing.credit(transaction, _int(invoice_id))
+            stamp(transaction)
+            return note.data
+
+    def _writing(self) -> Any:
+        return _Writing(self)
+
+
+class _Writing:
+    """A write transaction with its webhooks."""
+
+    def __init__(self, erp: Erp) -> None:
+        self._erp, self._context = erp, erp.database.write()
+
+    def __enter__(self) -> Transaction:
+        self._transaction = self._context.__enter__()
+        return self._transaction
+
+    def __exit__(self, *error: Any) -> None:
+        if error[0] is None:
+            self._erp.hooks.note(self._transaction, self._message)
+        self._context.__exit__(*error)
+        self._erp.hooks.wake()
+
+    def _message(self, object: str, id: Any, _event: str) -> tuple[str, bytes]:
+        entry = self._transaction.get(object, id)
+        return object, dumps({"topic": object, "event": "changed", "id": id,
+                              "rev": entry.version if entry else 0})
+
+
+def _result(done: Entry | Refused) -> dict[str, Any]:
+    if isinstance(done, Refused):
+        return {"ok": False, "error": done.body}
+    return {"ok": True, "created": done.new, "row": done.data}
+
+
+def _paid(transaction: Transaction, done: Entry | Refused) -> Entry | Refused:
+    if isinstance(done, Refused) or not done.new:
+        return done
+    try:
+        billing.pay(transaction, done.data)
+    except Refused as refusal:
+        transaction.drop(done)
+        return refusal
+    return done
+
+
+def _acted(transaction: Transaction, action: str,
+           row: Mapping[str, Any]) -> tuple[Entry | Refused, Entry | None]:
+    order = transaction.get("sales_orders", row.get("id"))
+    try:
+        return orders.act(transaction, action, row), order
+    except Refused as refusal:
+        return refusal, order
+
+
+def create_app(database: str = "sqlite:///native-erp.db", *, api_key: str = "erp-demo-key",
+               clock: Callable[[], datetime] | None = None, faults: bool = False) -> Any:
+    """The ERP as an ASGI app. `clock` gives an aware UTC time; `faults` offers the fault
+    switch."""
+    erp = Erp(database, api_key, clock or (lambda: datetime.now(UTC)))
+
+    @asynccontextmanager
+    async def life(_app: FastAPI) -> Any:
+        yield
+        erp.hooks.stop()
+        erp.database.close()
+
+    app = FastAPI(title="Native ERP", version="1", lifespan=life)
+    _routes(app, erp)
+    _document(app)
+    return FaultSwitch(app, erp.faults) if faults else app
+
+
+def _routes(app: FastAPI, erp: Erp) -> None:
+    async def guarded(request: Request, object: str | None,
+                      work: Callable[[], Response]) -> Response:
+        try:
+            given = request.headers.get("x-api-key", "")
+            if not hmac.compare_digest(given.encode(), erp.api_key.encode()):
+                raise Refused("E403-KEY", "a valid X-Api-Key is expected")
+            if object is not None and object not in OBJECTS:
+                raise Refused("E404-OBJECT", f"there are no {object}")
+            return await run_in_threadpool(work)
+        except Refused as refusal:
+            return as_json({"error": refusal.body}, refusal.status)
+
+    def first(results: list[dict[str, Any]], created: int) -> Response:
+        (only,) = results
+        if only["ok"]:
+            return as_json(only["row"], created)
+        return as_json({"error": only["error"]}, int(only["error"]["code"][1:4]))
+
+    @app.get("/v1/hooks")
+    async def hooks(request: Request) -> Response:
+        return await guarded(request, None, lambda: as_json(list(erp.hooks.registered.values())))
+
+    @app.post("/v1/hooks")
+    async def add_hook(request: Request) -> Response:
+        given = _json(await request.body()) or {}
+        return await guarded(request, None, lambda: as_json(erp.hooks.register({
+            "url": str(given.get("url", "")), "topics": list(given.get("topics") or ["*"]),
+            "secret": given.get("secret") or secrets.token_hex(24)}), 201))
+
+    @app.delete("/v1/hooks/{hook_id}")
+    async def remove_hook(request: Request, hook_id: str) -> Response:
+        def work() -> Response:
+            erp.hooks.remove(hook_id)
+            return as_json({})
+        return await guarded(request, None, work)
+
+    @app.post("/v1/sales_orders/actions/{action}")
+    async def act(request: Request, action: str) -> Response:
+        rows = _rows(await request.body())
+        return await guarded(request, None,
+                             lambda: as_json({"rows": erp.act(action, _taken(rows))}))
+
+    @app.post("/v1/invoices/{invoice_id}/credit")
+    async def credit(request: Request, invoice_id: str) -> Response:
+        return await guarded(request, None, lambda: as_json(erp.credit(invoice_id), 201))
+
+    @app.post("/v1/{object}/bulk")
+    async def bulk(request: Request, object: str) -> Response:
+        rows = _rows(await request.body())
+        return await guarded(request, object,
+                             lambda: as_json({"rows": erp.bulk(object, _taken(rows))}))
+
+    @app.get("/v1/{object}")
+    async def page(request: Request, object: str) -> Response:
+        return await guarded(request, object, lambda: erp.page(object, request.query_params))
+
+    @app.get("/v1/{object}/{id}")
+    async def one(request: Request, object: str, id: str) -> Response:
+        return await guarded(request, object, lambda: erp.one(object, id))
+
+    @app.post("/v1/{object}")
+    async def create(request: Request, object: str) -> Response:
+        body = _json(await request.body())
+        return await guarded(request, object, lambda: first(erp.bulk(object, [body]), 201))
+
+    @app.patch("/v1/{object}/{id}")
+    async def change(request: Request, object: str, id: str) -> Response:
+        body = {**(_json(await request.body()) or {}), "id": _id(id)}
+        return await guarded(request, object, lambda: first(erp.bulk(object, [body]), 200))
+
+
+def load(database: str, records: Mapping[str, Iterable[Mapping[str, Any]]]) -> dict[str, int]:
+    """Put records into a database directly, in the API's own words; returns how many by object.
+
+    Besides objects, `actions` may be given: `{"action": "ship", "id": 1, …}`, carried out in
+    order; `payments` and `actions` may name documents made by earlier ones. Raises `ValueError`
+    for the first record or action that is refused.
+    """
+    erp = Erp(database, "", lambda: datetime.now(UTC))
+    counts = {}
+    try:
+        for object, rows in records.items():
+            counts[object] = _load(erp, object, list(rows))
+    finally:
+        erp.database.close()
+    return counts
+
+
+def _load(erp: Erp, object: str, rows: list[Mapping[str, Any]]) -> int:
+    if object == "actions":
+        results = _load_actions(erp, rows)
+    else:
+        results = [result for start in range(0, len(rows), LARGEST_BULK)
+                   for result in erp.bulk(object, rows[start:start + LARGEST_BULK])]
+    for row, result in zip(rows, results, strict=True):
+        if not result["ok"]:
+            raise ValueError(f"{object} {row}: {result['error']}")
+    return len(rows)
+
+
+def _load_actions(erp: Erp, rows: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Runs of the same action go together."""
+    results: list[dict[str, Any]] = []
+    start = 0
+    for i in range(1, len(rows) + 1):
+        if i == len(rows) or rows[i]["action"] != rows[start]["action"] \
+                or i - start == LARGEST_BULK:
+            results += erp.act(rows[start]["action"],
+                               [{k: v for k, v in row.items() if k != "action"}
+                                for row in rows[start:i]])
+            start = i
+    return results
+
+
+def sign(delivery: str, body: bytes, secret: str) -> dict[str, str]:
+    """The headers of a delivery: `t=<unix time>,v1=<hex HMAC-SHA256 of "t.body">`."""
+    at = str(int(time.time()))
+    digest = hmac.new(secret.encode(), at.encode() + b"." + body, hashlib.sha256).hexdigest()
+    return {"X-Erp-Signature": f"t={at},v1={digest}", "X-Erp-Delivery": delivery}
+
+
+def _document(app: FastAPI) -> None:
+    """Put the objects' fields into the OpenAPI document."""
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = made()
+        document.setdefault("components", {})["schemas"] = {
+            name: schema(spec) for name, spec in ANSWERED.items()}
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def as_json(value: Any, status: int = 200) -> Response:
+    """Anything as an answer."""
+    return Response(dumps(value), status, media_type="application/json")
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return loads(body)
+    except ValueError:
+        return None
+
+
+def _rows(body: bytes) -> Any:
+    given = _json(body)
+    return given.get("rows") if isinstance(given, dict) else None
+
+
+def _taken(rows: Any) -> list[Any]:
+    if not isinstance(rows, list):
+        raise Refused("E422-FIELD", "a list of rows is expected")
+    if len(rows) > LARGEST_BULK:
+        raise Refused("E413-ROWS", f"at most {LARGEST_BULK} rows are taken")
+    return rows
+
+
+def _int(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise Refused("E400-NUMBER", f"{text!r} is no whole number") from None
+
+
+def _id(text: str) -> int:
+    return int(text) if text.isdigit() else -1

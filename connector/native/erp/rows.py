@@ -1,0 +1,273 @@
+"""Creating and changing records: rows of a bulk call, each with its own result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from connector.native import amounts
+from connector.native.database import Entry, Transaction
+from connector.native.erp.objects import (
+    LINES,
+    NOT_CREATED,
+    NUMBERS,
+    OBJECTS,
+    UNIQUE,
+    natural_key,
+)
+from connector.native.erp.words import Refused, dmy, local, money, number, quantity, today
+from connector.native.fields import Errors, check
+
+Row = Mapping[str, Any]
+_EDITABLE = {"sales_orders": "entered", "quotations": "open"}
+
+
+def write_rows(transaction: Transaction, object: str,
+               rows: Sequence[Any]) -> list[Entry | Refused]:
+    """Create the rows without an ID and change the others; one that is refused leaves the others
+    alone. An entry's `new` tells which it was."""
+    _load(transaction, object, rows)
+    ids = iter(transaction.next_ids(object, len(rows)))
+    done: list[Entry | Refused] = []
+    for row in rows:
+        try:
+            if not isinstance(row, dict):
+                raise Refused("E422-FIELD", "a row is an object")
+            done.append(change(transaction, object, row) if "id" in row
+                        else create(transaction, object, row, next(ids)))
+        except Refused as refusal:
+            done.append(refusal)
+    return done
+
+
+def _load(transaction: Transaction, object: str, rows: Sequence[Any]) -> None:
+    """Load in a few queries what the rows are about and refer to."""
+    given = [row for row in rows if isinstance(row, dict)]
+    transaction.load(object, [row["id"] for row in given if isinstance(row.get("id"), int)])
+    spec = OBJECTS[object]
+    wanted: dict[str, list[int]] = {}
+    nested = spec["lines"].nested if "lines" in spec else {}
+    for row in given:
+        _wanted(spec, row, wanted)
+        for line in row.get("lines") or ():
+            if isinstance(line, dict):
+                _wanted(nested, line, wanted)
+    for ref, ids in wanted.items():
+        transaction.load(ref, ids)
+
+
+def _wanted(spec: Mapping[str, Any], row: Row, wanted: dict[str, list[int]]) -> None:
+    for name, field in spec.items():
+        if field.ref and isinstance(row.get(name), int):
+            wanted.setdefault(field.ref, []).append(row[name])
+
+
+def create(transaction: Transaction, object: str, row: Row, id: int) -> Entry:
+    """A new record. Raises `Refused`."""
+    if object in NOT_CREATED:
+        raise Refused("E405-OBJECT", f"{object} come up through actions only")
+    reference = row.get("external_ref")
+    if reference:
+        there = transaction.by(object, "reference", [reference]).get(reference)
+        if there is not None:
+            raise Refused("E409-REF", f"external_ref {reference} is taken",
+                          {"external_ref": "is taken"}, existing_id=there.id, row=there.data)
+    data = checked(transaction, object, row, partial=False)
+    _unique(transaction, object, data)
+    return add(transaction, object, id, data)
+
+
+def add(transaction: Transaction, object: str, id: int, data: dict[str, Any]) -> Entry:
+    """Put a checked record in: number, sums and what the ERP works out."""
+    if object in NUMBERS:
+        name, prefix = NUMBERS[object]
+        data[name] = f"{prefix}{10000 + id}"
+    data = {"id": id, **data, "rev": 0, "created": local(transaction.now), "modified": ""}
+    entry = Entry(object, id, data, reference=data.get("external_ref") or None,
+                  natural=natural_key(object, data))
+    settle(transaction, entry)
+    if object == "sales_orders":
+        data["ordered_on"] = data["ordered_on"] or dmy(today(transaction.now))
+        data["warehouse"] = data["warehouse"] or _first_warehouse(transaction)
+        _quotation_ordered(transaction, entry)
+    return transaction.add(entry)
+
+
+def change(transaction: Transaction, object: str, row: Row) -> Entry:
+    """Change a record: the given fields only. What changes nothing moves nothing. Raises
+    `Refused`."""
+    entry = transaction.get(object, row["id"])
+    if entry is None:
+        raise Refused("E404", f"there is no {object} {row['id']}")
+    if "rev" not in row:
+        raise Refused("E428-REV", "rev has to be given")
+    if row["rev"] != entry.version:
+        raise Refused("E409-REV", f"rev is {entry.version} by now", {"rev": "is outdated"})
+    data = checked(transaction, object,
+                   {k: v for k, v in row.items() if k not in ("id", "rev")}, partial=True)
+    merged = {k: {**entry.data[k], **v} if isinstance(v, dict) and entry.data.get(k) else v
+              for k, v in data.items()}
+    changed = {k: v for k, v in merged.items() if not _same(k, v, entry.data.get(k))}
+    if not changed:
+        return entry
+    _may_change(entry, changed)
+    old_count = entry.data.get("count")
+    entry.data.update(merged)
+    if object == "stock_levels" and entry.data["count"] != old_count:
+        _counted(entry)
+    entry.natural = natural_key(object, entry.data)
+    settle(transaction, entry)
+    transaction.touch(entry)
+    return entry
+
+
+def _same(name: str, new: Any, old: Any) -> bool:
+    """Whether a value is the one already there; lines without what the ERP works out."""
+    if name != "lines" or not old:
+        return bool(new == old)
+    given = set(new[0]) if new else set()
+    return [{k: v for k, v in line.items() if k in given} for line in old] == new
+
+
+def _may_change(entry: Entry, changed: Mapping[str, Any]) -> None:
+    state = _EDITABLE.get(entry.object)
+    if state is None or entry.data["state"] == state:
+        return
+    if set(changed) <= {"state", "your_ref"} and entry.object == "quotations" \
+            and entry.data["state"] != "ordered":
+        return
+    raise Refused("E409-STATE", f"{entry.object} {entry.id} is {entry.data['state']}, "
+                  f"{', '.join(sorted(changed))} can't be changed any more",
+                  dict.fromkeys(sorted(changed), f"only while {state}"))
+
+
+def _counted(entry: Entry) -> None:
+    """A count sets what is on hand, by an inventory adjustment."""
+    if entry.data["count"].get("qty") is not None:
+        entry.data["on_hand"] = entry.data["count"]["qty"]
+
+
+def checked(transaction: Transaction, object: str, row: Row, *, partial: bool) -> dict[str, Any]:
+    """The given fields, checked, references too. Raises `Refused` naming each field."""
+    errors: Errors = {}
+    spec = OBJECTS[object]
+    header = {n: f for n, f in spec.items() if n != "lines" or object not in LINES}
+    data = check(header, {k: v for k, v in row.items() if k in header or k not in spec},
+                 partial=partial, errors=errors)
+    _references(transaction, header, data, errors, "")
+    if object in LINES and ("lines" in row or not partial):
+        data["lines"] = _lines(transaction, object, row.get("lines"), errors)
+    if errors:
+        raise Refused("E422-FIELD", f"{object}: " + ", ".join(errors) + " not accepted", errors)
+    return data
+
+
+def _lines(transaction: Transaction, object: str, lines: Any,
+           errors: Errors) -> list[dict[str, Any]]:
+    if not isinstance(lines, list):
+        errors["lines"] = "a list is expected"
+        return []
+    spec = OBJECTS[object]["lines"].nested
+    clean = []
+    for i, line in enumerate(lines):
+        data = check(spec, line, partial=False, errors=errors, prefix=f"lines[{i}].")
+        if data.get("line_no") is None:
+            data["line_no"] = i + 1
+        _references(transaction, spec, data, errors, f"lines[{i}].")
+        clean.append(data)
+    if len({line["line_no"] for line in clean}) < len(clean):
+        errors["lines"] = "a line_no is given twice"
+    return clean
+
+
+def _references(transaction: Transaction, spec: Mapping[str, Any], data: Row, errors: Errors,
+                prefix: str) -> None:
+    for name, field in spec.items():
+        value = data.get(name)
+        if field.ref and value is not None and transaction.get(field.ref, value) is None:
+            errors[prefix + name] = f"there is no {field.ref} {value}"
+
+
+def _unique(transaction: Transaction, object: str, data: dict[str, Any]) -> None:
+    key = natural_key(object, data)
+    if object in UNIQUE and key is not None and transaction.by(object, "natural", [key]):
+        raise Refused("E409-UNIQUE", f"there is one of these {object} already: {key}",
+                      {UNIQUE[object]: "is taken"})
+
+
+def settle(transaction: Transaction, entry: Entry) -> None:
+    """Work out what follows from a record's fields."""
+    data = entry.data
+    if entry.object in LINES:
+        for line in data["lines"]:
+            line["amount"] = money(amounts.line_net(number(line["qty"]), number(line["price"]),
+                                                    number(line["disc_pct"])))
+            if entry.object == "sales_orders":
+                line.setdefault("qty_delivered", "0")
+                line.setdefault("qty_invoiced", "0")
+                line["qty_delivered"] = line["qty_delivered"] or "0"
+                line["qty_invoiced"] = line["qty_invoiced"] or "0"
+        sums(data)
+    if entry.object == "quotations":
+        _remarks(transaction, data)
+    if entry.object == "stock_levels":
+        for name in ("on_hand", "reserved", "earmarked"):
+            data[name] = data.get(name) or "0"
+        data["available"] = quantity(number(data["on_hand"]) - number(data["reserved"]))
+
+
+def sums(data: dict[str, Any]) -> None:
+    """A document's sums from its lines' amounts."""
+    worked = amounts.document((number(line["amount"]), number(line["tax_pct"]))
+                              for line in data["lines"])
+    data.update(net=money(worked.net), tax=money(worked.tax), gross=money(worked.total))
+
+
+def _remarks(transaction: Transaction, data: dict[str, Any]) -> None:
+    """What the ERP thinks of a quotation's prices and quantities."""
+    told = []
+    transaction.load("items", [line["item_id"] for line in data["lines"] if line["item_id"]])
+    levels = transaction.by("stock_levels", "natural", [
+        f"{line['item_id']}@{data['warehouse']}" for line in data["lines"]]) \
+        if data["warehouse"] else {}
+    for line in data["lines"]:
+        item = transaction.get("items", line["item_id"]) if line["item_id"] else None
+        level = levels.get(f"{line['item_id']}@{data['warehouse']}")
+        line["price_note"] = _price_note(line, item)
+        line["stock_note"] = _stock_note(line, level)
+        told += [f"line {line['line_no']}: {note}"
+                 for note in (line["price_note"], line["stock_note"]) if note]
+    data["remark"] = "; ".join(told) or None
+
+
+def _price_note(line: Row, item: Entry | None) -> str | None:
+    if item is None or number(line["price"]) >= number(item.data["base_price"]):
+        return None
+    return f"price {line['price']} is below list {item.data['base_price']}"
+
+
+def _stock_note(line: Row, level: Entry | None) -> str | None:
+    if level is None or number(level.data["available"]) >= number(line["qty"]):
+        return None
+    return f"{max(number(level.data['available']), Decimal(0))} available of {line['qty']}"
+
+
+def _first_warehouse(transaction: Transaction) -> str | None:
+    every = transaction.every("warehouses")
+    return str(every[0].data["code"]) if every else None
+
+
+def _quotation_ordered(transaction: Transaction, order: Entry) -> None:
+    quotation = transaction.get("quotations", order.data["quotation_id"]) \
+        if order.data["quotation_id"] else None
+    if quotation is not None:
+        quotation.data.update(state="ordered", sales_order_id=order.id)
+        transaction.touch(quotation)
+
+
+def stamp(transaction: Transaction) -> None:
+    """Put revision and time into every record that has changed."""
+    modified = local(transaction.now)
+    for entry in transaction.changed():
+        entry.data["rev"], entry.data["modified"] = entry.version, modified
