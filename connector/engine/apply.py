@@ -25,6 +25,7 @@ from connector.engine.intents import Outgoing, outgoing
 from connector.engine.keep import Keeping, Result
 from connector.engine.session import Session
 from connector.errors import RetryLater
+from connector.ports import UnitOfWork
 
 _MADE = {WriteStatus.CREATED, WriteStatus.UPDATED, WriteStatus.DELETED}
 
@@ -60,7 +61,7 @@ def apply(session: Session, entity: str, works: Sequence[Work]) -> Applied:
 
 
 def _keep_conflicts(session: Session, entity: str, works: Sequence[Work],
-                    uow: object) -> None:
+                    uow: UnitOfWork) -> None:
     """Both values and the base are on record before one of them is overwritten."""
     found = []
     for work in works:
@@ -71,13 +72,16 @@ def _keep_conflicts(session: Session, entity: str, works: Sequence[Work],
                     seen.add(conflict.path)
                     found.append((work.group.canonical_id, work.group.title, conflict))
     if found:
-        uow.open_conflicts(session.pair.name, entity, session.run_id,  # type: ignore[attr-defined]
-                           session.clock.now(), found)
+        uow.open_conflicts(session.pair.name, entity, session.run_id, session.clock.now(),
+                           found)
 
 
 def _write_all(session: Session, entity: str, out: Outgoing) -> dict[int, dict[Role, Result]]:
     """Write every batch; the results by work (its identity) and role."""
     results: dict[int, dict[Role, Result]] = defaultdict(dict)
+    for intent in out.unversioned:
+        work, role = out.works[intent.key]
+        results[id(work)][role] = Result(intent, WriteResult(WriteStatus.STALE))
     for role, batch in out.batches:
         for intent, result in zip(batch.intents, write(session, role, batch), strict=True):
             work, _ = out.works[intent.key]

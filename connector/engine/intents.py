@@ -18,9 +18,14 @@ from connector.ports import UnitOfWork
 
 @dataclass(slots=True)
 class Outgoing:
-    """The batches to write, whose work each intent is, and the work that can't be sent."""
+    """The batches to write, whose work each intent is, and the work that can't be sent.
+
+    `unversioned` are writes against a record of which no version is known: it is read again
+    before it is written, as if it were stale.
+    """
 
     batches: list[tuple[Role, Batch]] = field(default_factory=list)
+    unversioned: list[Intent] = field(default_factory=list)
     works: dict[str, tuple[Work, Role]] = field(default_factory=dict)
     failed: list[tuple[Work, RecordFailed]] = field(default_factory=list)
     waiting: list[tuple[Work, str, str]] = field(default_factory=list)
@@ -44,7 +49,10 @@ def outgoing(uow: UnitOfWork, pair: Pair, entity: str, works: Sequence[Work]) ->
                 out.failed.append((work, failure))
                 continue
             out.works[intent.key] = work, side.role
-            sorted_out[side.role, intent.operation].append(intent)
+            if side.adapter.capabilities.locks and intent.external_id and not intent.version:
+                out.unversioned.append(intent)
+            else:
+                sorted_out[side.role, intent.operation].append(intent)
     _drop_halves(out, sorted_out)
     for (role, operation), intents in sorted_out.items():
         side = pair.side(role)
@@ -99,6 +107,7 @@ def _drop_halves(out: Outgoing, intents: dict[tuple[Role, Operation], list[Inten
     unsent = {id(work) for work, *_ in (*out.failed, *out.waiting)}
     if not unsent:
         return
+    out.unversioned = [i for i in out.unversioned if id(out.works[i.key][0]) not in unsent]
     for key, mine in intents.items():
         intents[key] = [i for i in mine if id(out.works[i.key][0]) not in unsent]
     out.works = {key: at for key, at in out.works.items() if id(at[0]) not in unsent}

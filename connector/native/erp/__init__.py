@@ -1,4 +1,4 @@
-"""The reference ERP: customers, items, stock, quotations, orders, deliveries, invoices, payments."""
+"""The reference ERP: customers, items, stock, quotations, orders, invoices, payments."""
 
 from __future__ import annotations
 
