@@ -127,7 +127,7 @@ def _same(name: str, new: Any, old: Any) -> bool:
     if name != "lines" or not old:
         return bool(new == old)
     given = set(new[0]) if new else set()
-    return [{k: v for k, v in line.items() if k in given} for line in old] == new
+    return bool([{k: v for k, v in line.items() if k in given} for line in old] == new)
 
 
 def _may_change(entry: Entry, changed: Mapping[str, Any]) -> None:
