@@ -18,7 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from connector.native.database import Database, Entry, Transaction, dumps, loads
 from connector.native.erp import billing, orders
 from connector.native.erp.objects import ANSWERED, OBJECTS
-from connector.native.erp.rows import stamp, write_rows
+from connector.native.erp.rows import create, preload, stamp, write_rows
 from connector.native.erp.words import Refused, local, utc_text
 from connector.native.faults import Faults, FaultSwitch
 from connector.native.fields import schema
@@ -223,7 +223,7 @@ def _routes(app: FastAPI, erp: Erp) -> None:
         return await guarded(request, object, lambda: erp.one(object, id))
 
     @app.post("/v1/{object}")
-    async def create(request: Request, object: str) -> Response:
+    async def add(request: Request, object: str) -> Response:
         body = _json(await request.body())
         return await guarded(request, object, lambda: first(erp.bulk(object, [body]), 201))
 
@@ -236,9 +236,9 @@ def _routes(app: FastAPI, erp: Erp) -> None:
 def load(database: str, records: Mapping[str, Iterable[Mapping[str, Any]]]) -> dict[str, int]:
     """Put records into a database directly, in the API's own words; returns how many by object.
 
-    Besides objects, `actions` may be given: `{"action": "ship", "id": 1, …}`, carried out in
-    order; `payments` and `actions` may name documents made by earlier ones. Raises `ValueError`
-    for the first record or action that is refused.
+    A record may carry its own `id`, so that others can refer to it. Besides objects, `actions` may
+    be given: `{"action": "ship", "id": 1}`, carried out in order. Raises `ValueError` for the
+    first record or action that is refused.
     """
     erp = Erp(database, "", lambda: datetime.now(UTC))
     counts = {}
@@ -253,6 +253,8 @@ def load(database: str, records: Mapping[str, Iterable[Mapping[str, Any]]]) -> d
 def _load(erp: Erp, object: str, rows: list[Mapping[str, Any]]) -> int:
     if object == "actions":
         results = _load_actions(erp, rows)
+    elif rows and "id" in rows[0]:
+        results = _load_named(erp, object, rows)
     else:
         results = [result for start in range(0, len(rows), LARGEST_BULK)
                    for result in erp.bulk(object, rows[start:start + LARGEST_BULK])]
@@ -260,6 +262,23 @@ def _load(erp: Erp, object: str, rows: list[Mapping[str, Any]]) -> int:
         if not result["ok"]:
             raise ValueError(f"{object} {row}: {result['error']}")
     return len(rows)
+
+
+def _load_named(erp: Erp, object: str, rows: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows that bring their own ID."""
+    results = []
+    with erp.database.write() as transaction:
+        preload(transaction, object, [{k: v for k, v in row.items() if k != "id"}
+                                      for row in rows])
+        for row in rows:
+            try:
+                results.append(_result(create(
+                    transaction, object, {k: v for k, v in row.items() if k != "id"},
+                    int(row["id"]))))
+            except Refused as refusal:
+                results.append(_result(refusal))
+        stamp(transaction)
+    return results
 
 
 def _load_actions(erp: Erp, rows: list[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -27,7 +27,7 @@ def write_rows(transaction: Transaction, object: str,
                rows: Sequence[Any]) -> list[Entry | Refused]:
     """Create the rows without an ID and change the others; one that is refused leaves the others
     alone. An entry's `new` tells which it was."""
-    _load(transaction, object, rows)
+    preload(transaction, object, rows)
     ids = iter(transaction.next_ids(object, len(rows)))
     done: list[Entry | Refused] = []
     for row in rows:
@@ -41,7 +41,7 @@ def write_rows(transaction: Transaction, object: str,
     return done
 
 
-def _load(transaction: Transaction, object: str, rows: Sequence[Any]) -> None:
+def preload(transaction: Transaction, object: str, rows: Sequence[Any]) -> None:
     """Load in a few queries what the rows are about and refer to."""
     given = [row for row in rows if isinstance(row, dict)]
     transaction.load(object, [row["id"] for row in given if isinstance(row.get("id"), int)])
