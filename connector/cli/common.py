@@ -57,12 +57,13 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
 
     from connector.domain.values import shown
 
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = Table(header_style="bold")
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left",
                          overflow="fold")
     for row in rows:
         table.add_row(*(shown(cell) if not isinstance(cell, str) else cell for cell in row))
+    console().print(f"\n{title}", style="bold", markup=False, highlight=False)
     console().print(table)
 
 

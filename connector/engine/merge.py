@@ -143,9 +143,9 @@ def _keeper_of_line(rules: Rules, merged: Merged, path: str, was: Record | None,
     resolution = rules.policy.of("lines").conflict
     keeper = preferred(resolution, values)
     settled = "" if keeper is None else resolution.replace("_", " ")
-    merged.conflicts.append(FieldConflict(
-        path, dict(was), *(dict(line) if role == holder else None for role in (CRM, ERP)),
-        settled_by=settled, kind="update_against_delete"))
+    present = {role: dict(line) if role == holder else None for role in (CRM, ERP)}
+    merged.conflicts.append(FieldConflict(path, dict(was), present[CRM], present[ERP],
+                                          settled, "update_against_delete"))
     return keeper
 
 

@@ -156,6 +156,7 @@ class Transaction:
         self.stamp = now.astimezone(UTC).isoformat(timespec="microseconds")
         self._known: dict[tuple[str, Any], Entry | None] = {}
         self._dirty: dict[tuple[str, Any], Entry] = {}
+        self._found: dict[tuple[str, str, str], Entry | None] = {}
         self.events: list[tuple[str, Any, str]] = []
 
     def load(self, object: str, ids: Collection[Any]) -> None:
@@ -176,16 +177,22 @@ class Transaction:
     def by(self, object: str, column: str, values: Collection[str]) -> dict[str, Entry]:
         """Records by `reference` or `natural`, those of this transaction included."""
         rows = self.database.rows
-        found: dict[str, Entry] = {}
+        missing = [v for v in dict.fromkeys(values) if (object, column, v) not in self._found]
+        for value in missing:
+            self._found[object, column, value] = None
         for entry in self._rows(select(rows).where(rows.c.object == object), rows.c[column],
-                                list(dict.fromkeys(values))):
-            known = self._known.setdefault((object, entry.id), entry)
-            if known is not None:
-                found[getattr(known, column)] = known
-        for (kind, _), entry in self._dirty.items():
-            if kind == object and getattr(entry, column) in values:
-                found[getattr(entry, column)] = entry
-        return found
+                                missing):
+            self._note(self._known.setdefault((object, entry.id), entry) or entry)
+        return {v: entry for v in values
+                if (entry := self._found[object, column, v]) is not None
+                and getattr(entry, column) == v}
+
+    def _note(self, entry: Entry) -> None:
+        """Let a record be found by what it is searched by."""
+        for column in ("reference", "natural"):
+            value = getattr(entry, column)
+            if value is not None:
+                self._found[entry.object, column, value] = entry
 
     def every(self, object: str, conditions: Sequence[Any] = ()) -> list[Entry]:
         """All records of an object, by ID; for the few objects that stay small."""
@@ -223,6 +230,7 @@ class Transaction:
         """A new record."""
         entry.new = True
         self._known[entry.object, entry.id] = entry
+        self._note(entry)
         self.touch(entry, "created")
         return entry
 
@@ -232,6 +240,7 @@ class Transaction:
             entry.version += 1
             self.events.append((entry.object, entry.id, event))
         entry.changed = self.stamp
+        self._note(entry)
         self._dirty[entry.object, entry.id] = entry
 
     def changed(self) -> list[Entry]:
@@ -242,6 +251,8 @@ class Transaction:
         """Take a new record back before it is saved."""
         del self._dirty[entry.object, entry.id]
         del self._known[entry.object, entry.id]
+        for column in ("reference", "natural"):
+            self._found.pop((entry.object, column, getattr(entry, column)), None)
 
     def rename(self, entry: Entry, id: Any) -> None:
         """Give a new record another ID."""

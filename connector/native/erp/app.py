@@ -16,16 +16,17 @@ from sqlalchemy import Integer
 from starlette.concurrency import run_in_threadpool
 
 from connector.native.database import Database, Entry, Transaction, dumps, loads
-from connector.native.erp import billing, orders
+from connector.native.erp import billing, lookups, orders
 from connector.native.erp.objects import ANSWERED, OBJECTS
 from connector.native.erp.rows import create, preload, stamp, write_rows
-from connector.native.erp.words import Refused, local, utc_text
+from connector.native.erp.words import LARGEST_ID, Refused, is_id, local, utc_text
 from connector.native.faults import Faults, FaultSwitch
 from connector.native.fields import schema
 from connector.native.hooks import Hooks
 
 LARGEST_PAGE, LARGEST_BULK = 1000, 500
 _FILTERS = {"external_ref": "reference", "item_code": "natural", "vat_no": "natural"}
+_FILTERED = {"item_code": "items", "vat_no": "customers"}
 
 
 class Erp:
@@ -46,16 +47,17 @@ class Erp:
             after = utc_text(query["after_modified"]), _int(query.get("after_id", "0"))
         conditions: list[Any] = [
             rows.c[column].in_(query[name].split(",")[:LARGEST_PAGE])
-            for name, column in _FILTERS.items() if name in query]
+            for name, column in _FILTERS.items()
+            if name in query and _FILTERED.get(name, object) == object]
         if "ids" in query:
             conditions.append(rows.c.id.in_([_int(i) for i in query["ids"].split(",")]))
-        found = self.database.page(object, after, limit, conditions=conditions)
-        bodies = [row.body for row in found]
         if query.get("archived") != "include":
-            bodies = [body for body in bodies if not loads(body).get("archived")]
+            conditions.append(rows.c.deleted.is_(False))
+        found = self.database.page(object, after, limit + 1, since=after[0] if after else None,
+                                   conditions=conditions)
         return Response(
-            b'{"rows":[' + b",".join(bodies) + b'],"more":'
-            + (b"true" if len(found) == limit else b"false") + b',"covered_until":'
+            b'{"rows":[' + b",".join([row.body for row in found[:limit]]) + b'],"more":'
+            + (b"true" if len(found) > limit else b"false") + b',"covered_until":'
             + dumps(local(covered)) + b"}", media_type="application/json")
 
     def one(self, object: str, id: str) -> Response:
@@ -79,7 +81,7 @@ class Erp:
         """Carry out an action on orders; a result for each, in order, with the order as it is
         then."""
         with self._writing() as transaction:
-            transaction.load("sales_orders", [row.get("id") for row in rows])
+            orders.preload(transaction, rows)
             done = [_acted(transaction, action, row) for row in rows]
             stamp(transaction)
             return [{**_result(d), **({"row": e.data} if e else {})} for d, e in done]
@@ -130,17 +132,20 @@ def _paid(transaction: Transaction, done: Entry | Refused) -> Entry | Refused:
         billing.pay(transaction, done.data)
     except Refused as refusal:
         transaction.drop(done)
+        lookups.forget(transaction, done)
+        transaction.events.remove((done.object, done.id, "created"))
         return refusal
     return done
 
 
 def _acted(transaction: Transaction, action: str,
-           row: Mapping[str, Any]) -> tuple[Entry | Refused, Entry | None]:
-    order = transaction.get("sales_orders", row.get("id"))
+           row: Any) -> tuple[Entry | Refused, Entry | None]:
     try:
-        return orders.act(transaction, action, row), order
+        order = orders.act(transaction, action, row)
+        return order, order
     except Refused as refusal:
-        return refusal, order
+        id = row.get("id") if isinstance(row, dict) else None
+        return refusal, transaction.get("sales_orders", id) if is_id(id) else None
 
 
 def create_app(database: str = "sqlite:///native-erp.db", *, api_key: str = "erp-demo-key",
@@ -229,7 +234,9 @@ def _routes(app: FastAPI, erp: Erp) -> None:
 
     @app.patch("/v1/{object}/{id}")
     async def change(request: Request, object: str, id: str) -> Response:
-        body = {**(_json(await request.body()) or {}), "id": _id(id)}
+        body = _json(await request.body())
+        if isinstance(body, dict):
+            body["id"] = _id(id)
         return await guarded(request, object, lambda: first(erp.bulk(object, [body]), 200))
 
 
@@ -299,7 +306,7 @@ def sign(delivery: str, body: bytes, secret: str) -> dict[str, str]:
     """The headers of a delivery: `t=<unix time>,v1=<hex HMAC-SHA256 of "t.body">`."""
     at = str(int(time.time()))
     digest = hmac.new(secret.encode(), at.encode() + b"." + body, hashlib.sha256).hexdigest()
-    return {"X-Erp-Signature": f"t={at},v1={digest}", "X-Erp-Delivery": delivery}
+    return {"X-Erp-Signature": f"t={at},v1={digest}", "X-Erp-Delivery": delivery[-32:]}
 
 
 def _document(app: FastAPI) -> None:
@@ -341,11 +348,10 @@ def _taken(rows: Any) -> list[Any]:
 
 
 def _int(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise Refused("E400-NUMBER", f"{text!r} is no whole number") from None
+    if not (text.isascii() and text.isdigit() and int(text[:12]) <= LARGEST_ID):
+        raise Refused("E400-NUMBER", f"{text[:40]!r} is no whole number")
+    return int(text)
 
 
 def _id(text: str) -> int:
-    return int(text) if text.isdigit() else -1
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else -1

@@ -7,6 +7,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+from connector.native import amounts
 from connector.native.database import Entry, Transaction
 from connector.native.erp.rows import add, sums
 from connector.native.erp.words import Refused, dmy, money, number, today
@@ -30,6 +31,16 @@ def move(transaction: Transaction, customer: Entry, *, balance: Decimal = Decima
     finance["balance"] = money(number(finance["balance"]) + balance)
     finance["open_orders"] = money(number(finance["open_orders"]) + open_orders)
     transaction.touch(customer)
+
+
+def weight(order: Entry) -> Decimal:
+    """What an order weighs in its customer's `open_orders`: the gross of what isn't invoiced."""
+    if order.data["state"] not in ("confirmed", "part_delivered", "delivered"):
+        return Decimal(0)
+    return amounts.document(
+        (amounts.line_net(number(line["qty"]) - number(line["qty_invoiced"]),
+                          number(line["price"]), number(line["disc_pct"])),
+         number(line["tax_pct"])) for line in order.data["lines"]).total
 
 
 def add_invoice(transaction: Transaction, order: Entry, lines: list[dict[str, Any]]) -> Entry:
@@ -68,8 +79,9 @@ def settle_order(transaction: Transaction, invoice: Entry) -> None:
     order = transaction.get("sales_orders", invoice.data["sales_order_id"])
     if order is None or order.data["state"] != "invoiced" or invoice.data["state"] != "paid":
         return
-    others = [e for e in transaction.every("invoices")
-              if e.data["sales_order_id"] == order.id and e.data["kind"] == "invoice"]
+    natural = transaction.database.rows.c.natural
+    others = [e for e in transaction.every("invoices", [natural == invoice.natural])
+              if e.data["kind"] == "invoice"]
     if all(e.data["state"] in ("paid", "credited") for e in others):
         order.data["state"] = "settled"
         transaction.touch(order)

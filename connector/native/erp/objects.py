@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from connector.native.erp.words import decimal, identifier
 from connector.native.fields import (
     F,
     Spec,
@@ -15,7 +16,6 @@ from connector.native.fields import (
     boolean,
     choice,
     code,
-    decimal_text,
     dmy_date,
     required_text,
     text,
@@ -30,12 +30,12 @@ def _text(longest: int = 255) -> F:
 
 
 def _money(default: str | None = None, *, read_only: bool = False) -> F:
-    return F(decimal_text(2), default=default, read_only=read_only)
+    return F(decimal(2), default=default, read_only=read_only)
 
 
 def _quantity(default: str | None = "0", *, required: bool = False,
               read_only: bool = False) -> F:
-    return F(decimal_text(0), required=required, default=None if required else default,
+    return F(decimal(0), required=required, default=None if required else default,
              read_only=read_only)
 
 
@@ -44,14 +44,14 @@ def _told(default: Any = None, kind: str = "string") -> F:
 
 
 def _ref(object: str, *, required: bool = False, create_only: bool = False) -> F:
-    return F(whole, required=required, ref=object, create_only=create_only, json="integer")
+    return F(identifier, required=required, ref=object, create_only=create_only, json="integer")
 
 
 def _lines(**more: F) -> F:
     line: dict[str, F] = {
         "line_no": F(whole, json="integer"), "item_id": _ref("items"), "text": _text(1000),
         "qty": _quantity(required=True), "price": _money("0.00"), "disc_pct": _quantity(),
-        "tax_pct": _quantity(), **more, "amount": _money(read_only=True)}
+        "tax_pct": _money("0.00"), **more, "amount": _money(read_only=True)}
     return F(anything, required=True, nested=line, json="array")
 
 
@@ -86,7 +86,7 @@ _OWN: dict[str, dict[str, F]] = {
         "item_code": F(required_text(60), required=True),
         "label": F(required_text(), required=True), "text": _text(4000),
         "uom": F(text(20), default="EA"), "base_price": _money("0.00"),
-        "currency_code": F(code(3), default="EUR"), "tax_pct": _quantity("0"),
+        "currency_code": F(code(3), default="EUR"), "tax_pct": _money("0.00"),
         "archived": _ARCHIVED,
     },
     "warehouses": {"code": F(required_text(20), required=True),
@@ -94,8 +94,9 @@ _OWN: dict[str, dict[str, F]] = {
     "stock_levels": {
         "item_id": _ref("items", required=True, create_only=True),
         "warehouse": F(required_text(20), required=True, create_only=True),
-        "on_hand": F(decimal_text(0), default="0", create_only=True),
-        "reserved": _quantity("0", read_only=True), "available": _quantity(None, read_only=True),
+        "on_hand": F(decimal(0), default="0", create_only=True),
+        "reserved": F(decimal(0), default="0", create_only=True),
+        "available": _quantity(None, read_only=True),
         "earmarked": _quantity("0"),
         "count": F(anything, json="object", nested={
             "qty": _quantity(None), "on": F(dmy_date)}),
@@ -131,8 +132,8 @@ _OWN: dict[str, dict[str, F]] = {
         "promised_on": F(dmy_date),
     },
     "payments": {
-        "invoice_id": _ref("invoices", required=True), "amount": F(decimal_text(2), required=True),
-        "paid_on": F(dmy_date), "reference": F(required_text(), required=True),
+        "invoice_id": _ref("invoices", required=True), "amount": F(decimal(2), required=True),
+        "paid_on": F(dmy_date), "reference": F(required_text()),
     },
 }
 
@@ -164,14 +165,19 @@ def natural_key(object: str, data: dict[str, Any]) -> str | None:
         return str(data["code"])
     if object == "stock_levels":
         return f"{data['item_id']}@{data['warehouse']}"
-    if object == "payments":
+    if object == "payments" and data["reference"]:
         return str(data["reference"])
+    if object == "invoices" and data.get("sales_order_id"):
+        return f"order {data['sales_order_id']}"
     if object == "sales_orders" and data.get("quotation_id"):
         return f"quotation {data['quotation_id']}"
     if object == "customers" and data["tax"].get("vat_no"):
         return str(data["tax"]["vat_no"])
     return None
 
+
+FINAL = ("deliveries", "payments")
+"""Objects that nobody changes."""
 
 UNIQUE = {"items": "item_code", "warehouses": "code", "stock_levels": "warehouse",
           "payments": "reference", "sales_orders": "quotation_id"}

@@ -2,29 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from connector.native import amounts
 from connector.native.database import Entry, Transaction
-from connector.native.erp import billing
-from connector.native.erp.rows import add, settle
-from connector.native.erp.words import Refused, local, money, number, quantity
+from connector.native.erp import billing, lookups
+from connector.native.erp.rows import add, settle, stock_keys
+from connector.native.erp.words import (
+    Refused,
+    decimal,
+    is_id,
+    local,
+    local_instant,
+    money,
+    number,
+    quantity,
+)
+from connector.native.fields import Errors, F, Spec, anything, check, text, whole
 
 Row = Mapping[str, Any]
 DELIVERABLE = ("confirmed", "part_delivered")
+_ASKED: Spec = {"id": F(anything, required=True), "rev": F(anything)}
+_SHIPPED: Spec = {**_ASKED, "lines": F(anything), "carrier": F(text()), "tracking": F(text()),
+                  "shipped_at": F(local_instant)}
+_SHIPPED_LINE: Spec = {"line_no": F(whole, required=True), "qty": F(decimal(0), required=True)}
 
 
-def act(transaction: Transaction, action: str, row: Row) -> Entry:
+def preload(transaction: Transaction, rows: Sequence[Any]) -> None:
+    """Load in a few queries what actions on orders are about."""
+    ids = [row["id"] for row in rows if isinstance(row, dict) and is_id(row.get("id"))]
+    transaction.load("sales_orders", ids)
+    found = [order.data for id in ids if (order := transaction.get("sales_orders", id))]
+    transaction.load("customers", [data["customer_id"] for data in found])
+    lookups.preload(transaction, "stock_levels", "natural", [
+        key for data in found for key in stock_keys(data["lines"], data["warehouse"])])
+
+
+def act(transaction: Transaction, action: str, row: Any) -> Entry:
     """Carry out an action on one order; returns the order. Raises `Refused`."""
     work = ACTIONS.get(action)
     if work is None:
         raise Refused("E404-ACTION", f"there is no action {action}; {', '.join(ACTIONS)} are")
-    order = transaction.get("sales_orders", row.get("id"))
+    errors: Errors = {}
+    row = check(_SHIPPED if work is ship else _ASKED, row, partial=False, errors=errors)
+    if errors:
+        raise Refused("E422-FIELD", "not accepted: " + ", ".join(errors), errors)
+    order = transaction.get("sales_orders", row["id"]) if is_id(row["id"]) else None
     if order is None:
-        raise Refused("E404", f"there is no sales order {row.get('id')}")
-    if row.get("rev", order.version) != order.version:
+        raise Refused("E404", f"there is no sales order {row['id']}")
+    if row["rev"] not in (None, order.version):
         raise Refused("E409-REV", f"rev is {order.version} by now", {"rev": "is outdated"})
     work(transaction, order, row)
     return order
@@ -76,8 +104,7 @@ def move_stock(transaction: Transaction, item: int | None, warehouse: str | None
     """Move a stock level, which comes up where there is none."""
     if item is None or warehouse is None:
         return
-    key = f"{item}@{warehouse}"
-    level = transaction.by("stock_levels", "natural", [key]).get(key)
+    level = lookups.one(transaction, "stock_levels", "natural", f"{item}@{warehouse}")
     if level is None:
         (id,) = transaction.next_ids("stock_levels", 1)
         level = add(transaction, "stock_levels", id, {
@@ -94,7 +121,7 @@ def ship(transaction: Transaction, order: Entry, row: Row) -> None:
     if order.data["state"] not in DELIVERABLE:
         raise _wrong_state(order, "shipped")
     by_number = {line["line_no"]: line for line in order.data["lines"]}
-    wanted = _wanted(by_number, row.get("lines"))
+    wanted = _wanted(by_number, row["lines"])
     lines = []
     for line_no, amount in wanted.items():
         line = by_number[line_no]
@@ -105,8 +132,8 @@ def ship(transaction: Transaction, order: Entry, row: Row) -> None:
     (id,) = transaction.next_ids("deliveries", 1)
     add(transaction, "deliveries", id, {
         "sales_order_id": order.id, "lines": lines,
-        "shipped_at": row.get("shipped_at") or local(transaction.now),
-        "carrier": row.get("carrier"), "tracking": row.get("tracking")})
+        "shipped_at": row["shipped_at"] or local(transaction.now),
+        "carrier": row["carrier"], "tracking": row["tracking"]})
     done = all(number(line["qty_delivered"]) >= number(line["qty"])
                for line in order.data["lines"])
     order.data["state"] = "delivered" if done else "part_delivered"
@@ -118,16 +145,25 @@ def _wanted(lines: Mapping[int, Row], given: Any) -> dict[int, Decimal]:
     still = {n: number(line["qty"]) - number(line["qty_delivered"]) for n, line in lines.items()}
     if given is None:
         return {n: amount for n, amount in still.items() if amount > 0}
-    wanted = {line["line_no"]: number(line["qty"]) for line in given}
-    for line_no, amount in wanted.items():
-        if not 0 < amount <= still.get(line_no, Decimal(0)):
-            raise Refused("E422-QTY", f"line {line_no}: {amount} can't be delivered, "
-                          f"{still.get(line_no, 0)} is open")
+    errors: Errors = {}
+    wanted: dict[int, Decimal] = {}
+    for i, line in enumerate(given if isinstance(given, list) else [given]):
+        clean = check(_SHIPPED_LINE, line, partial=False, errors=errors, prefix=f"lines[{i}].")
+        line_no, amount = clean.get("line_no") or 0, number(clean.get("qty"))
+        if line_no not in still or line_no in wanted:
+            errors.setdefault(f"lines[{i}].line_no", "is no line of the order, or given twice")
+        elif not 0 < amount <= still[line_no]:
+            errors.setdefault(f"lines[{i}].qty", f"{quantity(still[line_no])} is open")
+        wanted[line_no] = amount
+    if errors or not wanted:
+        raise Refused("E422-QTY", "this can't be delivered",
+                      errors or {"lines": "nothing is given"})
     return wanted
 
 
 def invoice(transaction: Transaction, order: Entry, _row: Row) -> None:
     """Invoice what was delivered and isn't invoiced yet."""
+    weight = billing.weight(order)
     lines = []
     for line in order.data["lines"]:
         amount = number(line["qty_delivered"]) - number(line["qty_invoiced"])
@@ -141,11 +177,10 @@ def invoice(transaction: Transaction, order: Entry, _row: Row) -> None:
         raise Refused("E409-STATE", f"nothing of order {order.data['order_no']} is to be invoiced")
     made = billing.add_invoice(transaction, order, lines)
     customer = billing.customer_of(transaction, order)
-    gross = number(made.data["gross"])
-    billing.move(transaction, customer, balance=gross,
-                 open_orders=-min(gross, number(customer.data["finance"]["open_orders"])))
     if order.data["state"] == "delivered":
         order.data["state"] = "invoiced"
+    billing.move(transaction, customer, balance=number(made.data["gross"]),
+                 open_orders=billing.weight(order) - weight)
     transaction.touch(order)
 
 

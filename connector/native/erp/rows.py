@@ -8,7 +8,9 @@ from typing import Any
 
 from connector.native import amounts
 from connector.native.database import Entry, Transaction
+from connector.native.erp import lookups
 from connector.native.erp.objects import (
+    FINAL,
     LINES,
     NOT_CREATED,
     NUMBERS,
@@ -16,11 +18,22 @@ from connector.native.erp.objects import (
     UNIQUE,
     natural_key,
 )
-from connector.native.erp.words import Refused, dmy, local, money, number, quantity, today
-from connector.native.fields import Errors, check
+from connector.native.erp.words import (
+    Refused,
+    dmy,
+    is_id,
+    local,
+    money,
+    number,
+    quantity,
+    today,
+)
+from connector.native.fields import Errors, Spec, check
 
 Row = Mapping[str, Any]
 _EDITABLE = {"sales_orders": "entered", "quotations": "open"}
+_LOCKED = ("customer_id", "currency_code", "warehouse", "lines")
+_LINE = tuple(n for n, f in OBJECTS["quotations"]["lines"].nested.items() if not f.read_only)
 
 
 def write_rows(transaction: Transaction, object: str,
@@ -44,22 +57,53 @@ def write_rows(transaction: Transaction, object: str,
 def preload(transaction: Transaction, object: str, rows: Sequence[Any]) -> None:
     """Load in a few queries what the rows are about and refer to."""
     given = [row for row in rows if isinstance(row, dict)]
-    transaction.load(object, [row["id"] for row in given if isinstance(row.get("id"), int)])
+    transaction.load(object, [row["id"] for row in given if is_id(row.get("id"))])
+    lookups.preload(transaction, object, "reference", [row.get("external_ref") for row in given])
+    if object in UNIQUE:
+        lookups.preload(transaction, object, "natural", [_given_key(object, r) for r in given])
     spec = OBJECTS[object]
     wanted: dict[str, list[int]] = {}
     nested = spec["lines"].nested if "lines" in spec else {}
+    keys: list[str] = []
     for row in given:
         _wanted(spec, row, wanted)
-        for line in row.get("lines") or ():
-            if isinstance(line, dict):
+        if nested:
+            lines, warehouse = _lines_of(transaction, object, row)
+            for line in lines:
                 _wanted(nested, line, wanted)
+            keys += stock_keys(lines, warehouse)
     for ref, ids in wanted.items():
         transaction.load(ref, ids)
+    if object == "quotations":
+        lookups.preload(transaction, "stock_levels", "natural", keys)
+
+
+def _lines_of(transaction: Transaction, object: str, row: Row) -> tuple[list[Row], Any]:
+    """The lines that a row gives and those that its document has, and the warehouse."""
+    entry = transaction.get(object, row["id"]) if is_id(row.get("id")) else None
+    there: Row = entry.data if entry and object in LINES else {"lines": [], "warehouse": None}
+    given = row.get("lines")
+    lines = [*(given if isinstance(given, list) else ()), *there["lines"]]
+    return ([line for line in lines if isinstance(line, dict)],
+            row.get("warehouse") or there["warehouse"])
+
+
+def stock_keys(lines: Sequence[Row], warehouse: Any) -> list[str]:
+    """The natural keys of the stock levels that a document is about."""
+    return [f"{line['item_id']}@{warehouse}" for line in lines if line.get("item_id")] \
+        if warehouse else []
+
+
+def _given_key(object: str, row: Row) -> str | None:
+    try:
+        return natural_key(object, dict(row))
+    except KeyError:
+        return None
 
 
 def _wanted(spec: Mapping[str, Any], row: Row, wanted: dict[str, list[int]]) -> None:
     for name, field in spec.items():
-        if field.ref and isinstance(row.get(name), int):
+        if field.ref and is_id(row.get(name)):
             wanted.setdefault(field.ref, []).append(row[name])
 
 
@@ -68,14 +112,21 @@ def create(transaction: Transaction, object: str, row: Row, id: int) -> Entry:
     if object in NOT_CREATED:
         raise Refused("E405-OBJECT", f"{object} come up through actions only")
     reference = row.get("external_ref")
-    if reference:
-        there = transaction.by(object, "reference", [reference]).get(reference)
+    if isinstance(reference, str) and reference:
+        there = lookups.one(transaction, object, "reference", reference)
         if there is not None:
             raise Refused("E409-REF", f"external_ref {reference} is taken",
                           {"external_ref": "is taken"}, existing_id=there.id, row=there.data)
     data = checked(transaction, object, row, partial=False)
     _unique(transaction, object, data)
-    return add(transaction, object, id, data)
+    if data.get("state") == "ordered":
+        raise Refused("E422-FIELD", "a quotation is ordered by a sales order",
+                      {"state": "open, won and lost can be written"})
+    entry = add(transaction, object, id, data)
+    if object == "stock_levels":
+        _counted(transaction, entry)
+        settle(transaction, entry)
+    return entry
 
 
 def add(transaction: Transaction, object: str, id: int, data: dict[str, Any]) -> Entry:
@@ -85,22 +136,25 @@ def add(transaction: Transaction, object: str, id: int, data: dict[str, Any]) ->
         data[name] = f"{prefix}{10000 + id}"
     data = {"id": id, **data, "rev": 0, "created": local(transaction.now), "modified": ""}
     entry = Entry(object, id, data, reference=data.get("external_ref") or None,
-                  natural=natural_key(object, data))
+                  natural=natural_key(object, data), deleted=bool(data.get("archived")))
     settle(transaction, entry)
     if object == "sales_orders":
         data["ordered_on"] = data["ordered_on"] or dmy(today(transaction.now))
         data["warehouse"] = data["warehouse"] or _first_warehouse(transaction)
         _quotation_ordered(transaction, entry)
+    lookups.keep(transaction, entry)
     return transaction.add(entry)
 
 
 def change(transaction: Transaction, object: str, row: Row) -> Entry:
     """Change a record: the given fields only. What changes nothing moves nothing. Raises
     `Refused`."""
-    entry = transaction.get(object, row["id"])
+    entry = transaction.get(object, row["id"]) if is_id(row["id"]) else None
     if entry is None:
         raise Refused("E404", f"there is no {object} {row['id']}")
-    if "rev" not in row:
+    if object in FINAL:
+        raise Refused("E405-OBJECT", f"{object} can't be changed")
+    if row.get("rev") is None:
         raise Refused("E428-REV", "rev has to be given")
     if row["rev"] != entry.version:
         raise Refused("E409-REV", f"rev is {entry.version} by now", {"rev": "is outdated"})
@@ -112,11 +166,14 @@ def change(transaction: Transaction, object: str, row: Row) -> Entry:
     if not changed:
         return entry
     _may_change(entry, changed)
-    old_count = entry.data.get("count")
-    entry.data.update(merged)
-    if object == "stock_levels" and entry.data["count"] != old_count:
-        _counted(entry)
-    entry.natural = natural_key(object, entry.data)
+    after = {**entry.data, **changed}
+    if natural_key(object, after) != entry.natural:
+        _unique(transaction, object, after)
+    entry.data.update(changed)
+    if "count" in changed:
+        _counted(transaction, entry)
+    entry.natural, entry.deleted = natural_key(object, after), bool(after.get("archived"))
+    lookups.keep(transaction, entry)
     settle(transaction, entry)
     transaction.touch(entry)
     return entry
@@ -126,26 +183,33 @@ def _same(name: str, new: Any, old: Any) -> bool:
     """Whether a value is the one already there; lines without what the ERP works out."""
     if name != "lines" or not old:
         return bool(new == old)
-    given = set(new[0]) if new else set()
-    return bool([{k: v for k, v in line.items() if k in given} for line in old] == new)
+    return [[line[k] for k in _LINE] for line in old] == [[line[k] for k in _LINE] for line in new]
 
 
 def _may_change(entry: Entry, changed: Mapping[str, Any]) -> None:
     state = _EDITABLE.get(entry.object)
-    if state is None or entry.data["state"] == state:
+    if state is None:
         return
-    if set(changed) <= {"state", "your_ref"} and entry.object == "quotations" \
-            and entry.data["state"] != "ordered":
-        return
-    raise Refused("E409-STATE", f"{entry.object} {entry.id} is {entry.data['state']}, "
-                  f"{', '.join(sorted(changed))} can't be changed any more",
-                  dict.fromkeys(sorted(changed), f"only while {state}"))
+    if "state" in changed and "ordered" in (changed["state"], entry.data["state"]):
+        raise Refused("E409-STATE", f"{entry.object} {entry.id} is {entry.data['state']}: ordered "
+                      "comes of a sales order and stays", {"state": "can't be changed"})
+    locked = [name for name in _LOCKED if name in changed]
+    if locked and entry.data["state"] != state:
+        raise Refused("E409-STATE", f"{entry.object} {entry.id} is {entry.data['state']}, "
+                      f"{', '.join(locked)} can't be changed any more",
+                      dict.fromkeys(locked, f"only while {state}"))
 
 
-def _counted(entry: Entry) -> None:
-    """A count sets what is on hand, by an inventory adjustment."""
-    if entry.data["count"].get("qty") is not None:
-        entry.data["on_hand"] = entry.data["count"]["qty"]
+def _counted(transaction: Transaction, entry: Entry) -> None:
+    """A count sets what is on hand, by an inventory adjustment; the same count (quantity and day)
+    does so once, however often it is written."""
+    count = entry.data["count"]
+    if count["qty"] is None:
+        return
+    key = f"{entry.id}:{count['qty']}:{count['on']}"
+    if transaction.kept("count", key) is None:
+        transaction.keep("count", key, b"")
+        entry.data["on_hand"] = count["qty"]
 
 
 def checked(transaction: Transaction, object: str, row: Row, *, partial: bool) -> dict[str, Any]:
@@ -155,12 +219,22 @@ def checked(transaction: Transaction, object: str, row: Row, *, partial: bool) -
     header = {n: f for n, f in spec.items() if n != "lines" or object not in LINES}
     data = check(header, {k: v for k, v in row.items() if k in header or k not in spec},
                  partial=partial, errors=errors)
+    _fill(header, data)
     _references(transaction, header, data, errors, "")
     if object in LINES and ("lines" in row or not partial):
         data["lines"] = _lines(transaction, object, row.get("lines"), errors)
     if errors:
         raise Refused("E422-FIELD", f"{object}: " + ", ".join(errors) + " not accepted", errors)
     return data
+
+
+def _fill(spec: Spec, data: dict[str, Any]) -> None:
+    """Null stands for the default, where there is one."""
+    for name, field in spec.items():
+        if name in data and field.nested and isinstance(data[name], dict):
+            _fill(field.nested, data[name])
+        elif name in data and data[name] is None:
+            data[name] = field.default
 
 
 def _lines(transaction: Transaction, object: str, lines: Any,
@@ -174,6 +248,7 @@ def _lines(transaction: Transaction, object: str, lines: Any,
         data = check(spec, line, partial=False, errors=errors, prefix=f"lines[{i}].")
         if data.get("line_no") is None:
             data["line_no"] = i + 1
+        _fill(spec, data)
         _references(transaction, spec, data, errors, f"lines[{i}].")
         clean.append(data)
     if len({line["line_no"] for line in clean}) < len(clean):
@@ -191,7 +266,8 @@ def _references(transaction: Transaction, spec: Mapping[str, Any], data: Row, er
 
 def _unique(transaction: Transaction, object: str, data: dict[str, Any]) -> None:
     key = natural_key(object, data)
-    if object in UNIQUE and key is not None and transaction.by(object, "natural", [key]):
+    if object in UNIQUE and key is not None \
+            and lookups.one(transaction, object, "natural", key) is not None:
         raise Refused("E409-UNIQUE", f"there is one of these {object} already: {key}",
                       {UNIQUE[object]: "is taken"})
 
@@ -228,12 +304,10 @@ def _remarks(transaction: Transaction, data: dict[str, Any]) -> None:
     """What the ERP thinks of a quotation's prices and quantities."""
     told = []
     transaction.load("items", [line["item_id"] for line in data["lines"] if line["item_id"]])
-    levels = transaction.by("stock_levels", "natural", [
-        f"{line['item_id']}@{data['warehouse']}" for line in data["lines"]]) \
-        if data["warehouse"] else {}
     for line in data["lines"]:
         item = transaction.get("items", line["item_id"]) if line["item_id"] else None
-        level = levels.get(f"{line['item_id']}@{data['warehouse']}")
+        level = lookups.one(transaction, "stock_levels", "natural",
+                            f"{line['item_id']}@{data['warehouse']}")
         line["price_note"] = _price_note(line, item)
         line["stock_note"] = _stock_note(line, level)
         told += [f"line {line['line_no']}: {note}"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from connector.native.fields import Errors, decimal_as_text
+from connector.native.fields import Errors, Kind, decimal_as_text
 
 ZONE = ZoneInfo("Europe/Berlin")
+LARGEST_ID = 2**31 - 1
+_DECIMAL = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,6})?")
 
 
 class Refused(Exception):
@@ -25,6 +28,30 @@ class Refused(Exception):
     def status(self) -> int:
         """The HTTP status in the code (`E422-FIELD`)."""
         return int(self.code[1:4])
+
+
+def decimal(places: int) -> Kind:
+    """A decimal as text, kept with at least `places` decimals; at most 12 digits before the point
+    and 6 behind it, so that sums stay exact."""
+    def kind(value: Any) -> str:
+        if not isinstance(value, str):
+            raise ValueError("a decimal is expected as text")
+        if not _DECIMAL.fullmatch(value):
+            raise ValueError(f"{value[:40]!r} is no decimal like 1234.50")
+        return decimal_as_text(Decimal(value) + 0, places)
+    return kind
+
+
+def is_id(value: Any) -> bool:
+    """Whether a value can be the ID of a record."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= LARGEST_ID
+
+
+def identifier(value: Any) -> int:
+    """The ID of another record."""
+    if not is_id(value):
+        raise ValueError("the ID of a record is expected")
+    return int(value)
 
 
 def number(text: Any) -> Decimal:
@@ -45,6 +72,14 @@ def quantity(exact: Decimal) -> str:
 def local(at: datetime) -> str:
     """An instant in the ERP's zone."""
     return at.astimezone(ZONE).isoformat(timespec="microseconds")
+
+
+def local_instant(value: Any) -> str:
+    """An instant from a caller, in the ERP's zone."""
+    try:
+        return local(datetime.fromisoformat(utc_text(value)))
+    except (AttributeError, Refused):
+        raise ValueError("an ISO instant with its offset is expected") from None
 
 
 def dmy(day: date) -> str:
@@ -69,6 +104,6 @@ def utc_text(text: str) -> str:
         given = datetime.fromisoformat(text.replace(" ", "+"))
         if given.tzinfo is None:
             raise ValueError("no offset")
-    except ValueError:
+        return given.astimezone(UTC).isoformat(timespec="microseconds")
+    except (ValueError, OverflowError):
         raise Refused("E400-TIME", f"{text!r} is no instant with an offset") from None
-    return given.astimezone(UTC).isoformat(timespec="microseconds")

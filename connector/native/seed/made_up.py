@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-_LOCALES = {"DE": "de_DE", "FR": "fr_FR", "IT": "it_IT", "ES": "es_ES", "PL": "pl_PL",
+_LOCALES = {"DE": "de_DE", "FR": "fr_FR", "PT": "pt_PT", "ES": "es_ES", "PL": "pl_PL",
             "GR": "el_GR", "JP": "ja_JP", "CZ": "cs_CZ"}
 _PARTS = ("Hex bolt", "Washer", "Hinge", "Bearing", "Gasket", "Valve", "Spring", "Bracket",
           "Coupling", "Pulley")
