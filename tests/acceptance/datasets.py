@@ -57,7 +57,8 @@ def adventureworks(target: Path, source: Path = HERE / "adventureworks") -> Path
         "finance.credit_limit": "10000000.00"} for c in _read(erp / "customers.csv")))
     _write(target / "erp" / "items.csv", ({
         "id": i["ProductID"], "item_code": i["ProductNumber"], "label": i["Name"],
-        "base_price": i["ListPrice"], "currency_code": "USD"}
+        "base_price": f"{Decimal(i['ListPrice']):f}",
+        "currency_code": "USD"}
         for i in _read(erp / "items.csv")))
     _write(target / "erp" / "warehouses.csv", ({
         "id": w["LocationID"], "code": w["LocationID"], "name": w["Name"]}
