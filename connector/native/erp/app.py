@@ -191,10 +191,9 @@ def _routes(app: FastAPI, erp: Erp) -> None:
 
     @app.post("/v1/hooks")
     async def add_hook(request: Request) -> Response:
-        given = _json(await request.body()) or {}
-        return await guarded(request, None, lambda: as_json(erp.hooks.register({
-            "url": str(given.get("url", "")), "topics": list(given.get("topics") or ["*"]),
-            "secret": given.get("secret") or secrets.token_hex(24)}), 201))
+        given = _json(await request.body())
+        return await guarded(request, None,
+                             lambda: as_json(erp.hooks.register(_hook(given)), 201))
 
     @app.delete("/v1/hooks/{hook_id}")
     async def remove_hook(request: Request, hook_id: str) -> Response:
@@ -307,6 +306,19 @@ def sign(delivery: str, body: bytes, secret: str) -> dict[str, str]:
     at = str(int(time.time()))
     digest = hmac.new(secret.encode(), at.encode() + b"." + body, hashlib.sha256).hexdigest()
     return {"X-Erp-Signature": f"t={at},v1={digest}", "X-Erp-Delivery": delivery[-32:]}
+
+
+def _hook(given: Any) -> dict[str, Any]:
+    """A webhook as it is registered; a secret is made up where none is given."""
+    given = given if isinstance(given, dict) else {}
+    url, topics = given.get("url"), given.get("topics") or ["*"]
+    if not isinstance(url, str) or not url.startswith(("http://", "https://")):
+        raise Refused("E422-FIELD", "a hook needs its address", {"url": "an address is expected"})
+    if not isinstance(topics, list) or not set(map(str, topics)) <= {"*", *OBJECTS}:
+        raise Refused("E422-FIELD", "a hook needs known topics",
+                      {"topics": f"* or some of {', '.join(OBJECTS)} are expected"})
+    return {"url": url, "topics": topics,
+            "secret": str(given.get("secret") or secrets.token_hex(24))}
 
 
 def _document(app: FastAPI) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -58,8 +57,9 @@ def add_invoice(transaction: Transaction, order: Entry, lines: list[dict[str, An
     return add(transaction, "invoices", id, data)
 
 
-def pay(transaction: Transaction, row: Mapping[str, Any]) -> None:
+def pay(transaction: Transaction, row: dict[str, Any]) -> None:
     """Book a payment on its invoice. Raises `Refused` where it is more than is open."""
+    row["paid_on"] = row["paid_on"] or dmy(today(transaction.now))
     invoice = transaction.get("invoices", row["invoice_id"])
     assert invoice is not None
     amount, still = number(row["amount"]), number(invoice.data["open_amount"])
