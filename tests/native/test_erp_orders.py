@@ -206,6 +206,16 @@ def test_payments_settle_invoice_customer_and_order(shop: Shop) -> None:
     assert code(shop.erp) == (405, "E405-OBJECT")
 
 
+def test_a_refused_payment_leaves_its_reference_free(shop: Shop) -> None:
+    _, invoice = shop.invoiced("4")
+    much, right = shop.erp.bulk(
+        "payments", {"invoice_id": invoice["id"], "amount": "99.00", "reference": "B1"},
+        {"invoice_id": invoice["id"], "amount": "47.60", "reference": "B2"})
+    assert (much["ok"], right["ok"]) == (False, True)
+    assert shop.erp.again("invoices", invoice)["state"] == "paid"
+    assert [p["reference"] for p in shop.erp.get("payments")["rows"]] == ["B2"]
+
+
 def test_an_order_is_settled_when_all_its_invoices_are_paid(shop: Shop) -> None:
     order = shop.confirmed("4")
     invoices = []

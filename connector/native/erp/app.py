@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -16,9 +16,9 @@ from sqlalchemy import Integer
 from starlette.concurrency import run_in_threadpool
 
 from connector.native.database import Database, Entry, Transaction, dumps, loads
-from connector.native.erp import billing, lookups, orders
+from connector.native.erp import billing, orders
 from connector.native.erp.objects import ANSWERED, OBJECTS
-from connector.native.erp.rows import create, preload, stamp, write_rows
+from connector.native.erp.rows import stamp, write_rows
 from connector.native.erp.words import LARGEST_ID, Refused, is_id, local, utc_text
 from connector.native.faults import Faults, FaultSwitch
 from connector.native.fields import schema
@@ -73,9 +73,9 @@ class Erp:
         with self._writing() as transaction:
             done = write_rows(transaction, object, rows)
             if object == "payments":
-                done = [_paid(transaction, d) for d in done]
+                done = [paid(transaction, d) for d in done]
             stamp(transaction)
-            return [_result(d) for d in done]
+            return [result(d) for d in done]
 
     def act(self, action: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Carry out an action on orders; a result for each, in order, with the order as it is
@@ -84,7 +84,7 @@ class Erp:
             orders.preload(transaction, rows)
             done = [_acted(transaction, action, row) for row in rows]
             stamp(transaction)
-            return [{**_result(d), **({"row": e.data} if e else {})} for d, e in done]
+            return [{**result(d), **({"row": e.data} if e else {})} for d, e in done]
 
     def credit(self, invoice_id: str) -> dict[str, Any]:
         """A credit note."""
@@ -119,20 +119,22 @@ class _Writing:
                               "rev": entry.version if entry else 0})
 
 
-def _result(done: Entry | Refused) -> dict[str, Any]:
+def result(done: Entry | Refused) -> dict[str, Any]:
+    """What came of a row, as it is answered."""
     if isinstance(done, Refused):
         return {"ok": False, "error": done.body}
     return {"ok": True, "created": done.new, "row": done.data}
 
 
-def _paid(transaction: Transaction, done: Entry | Refused) -> Entry | Refused:
+def paid(transaction: Transaction, done: Entry | Refused) -> Entry | Refused:
+    """A new payment, booked on its invoice; taken back where that is refused."""
     if isinstance(done, Refused) or not done.new:
         return done
     try:
         billing.pay(transaction, done.data)
     except Refused as refusal:
+        done.natural = None
         transaction.drop(done)
-        lookups.forget(transaction, done)
         transaction.events.remove((done.object, done.id, "created"))
         return refusal
     return done
@@ -227,7 +229,7 @@ def _routes(app: FastAPI, erp: Erp) -> None:
         return await guarded(request, object, lambda: erp.one(object, id))
 
     @app.post("/v1/{object}")
-    async def add(request: Request, object: str) -> Response:
+    async def create(request: Request, object: str) -> Response:
         body = _json(await request.body())
         return await guarded(request, object, lambda: first(erp.bulk(object, [body]), 201))
 
@@ -237,68 +239,6 @@ def _routes(app: FastAPI, erp: Erp) -> None:
         if isinstance(body, dict):
             body["id"] = _id(id)
         return await guarded(request, object, lambda: first(erp.bulk(object, [body]), 200))
-
-
-def load(database: str, records: Mapping[str, Iterable[Mapping[str, Any]]]) -> dict[str, int]:
-    """Put records into a database directly, in the API's own words; returns how many by object.
-
-    A record may carry its own `id`, so that others can refer to it. Besides objects, `actions` may
-    be given: `{"action": "ship", "id": 1}`, carried out in order. Raises `ValueError` for the
-    first record or action that is refused.
-    """
-    erp = Erp(database, "", lambda: datetime.now(UTC))
-    counts = {}
-    try:
-        for object, rows in records.items():
-            counts[object] = _load(erp, object, list(rows))
-    finally:
-        erp.database.close()
-    return counts
-
-
-def _load(erp: Erp, object: str, rows: list[Mapping[str, Any]]) -> int:
-    if object == "actions":
-        results = _load_actions(erp, rows)
-    elif rows and "id" in rows[0]:
-        results = _load_named(erp, object, rows)
-    else:
-        results = [result for start in range(0, len(rows), LARGEST_BULK)
-                   for result in erp.bulk(object, rows[start:start + LARGEST_BULK])]
-    for row, result in zip(rows, results, strict=True):
-        if not result["ok"]:
-            raise ValueError(f"{object} {row}: {result['error']}")
-    return len(rows)
-
-
-def _load_named(erp: Erp, object: str, rows: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows that bring their own ID."""
-    results = []
-    with erp.database.write() as transaction:
-        preload(transaction, object, [{k: v for k, v in row.items() if k != "id"}
-                                      for row in rows])
-        for row in rows:
-            try:
-                results.append(_result(create(
-                    transaction, object, {k: v for k, v in row.items() if k != "id"},
-                    int(row["id"]))))
-            except Refused as refusal:
-                results.append(_result(refusal))
-        stamp(transaction)
-    return results
-
-
-def _load_actions(erp: Erp, rows: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Runs of the same action go together."""
-    results: list[dict[str, Any]] = []
-    start = 0
-    for i in range(1, len(rows) + 1):
-        if i == len(rows) or rows[i]["action"] != rows[start]["action"] \
-                or i - start == LARGEST_BULK:
-            results += erp.act(rows[start]["action"],
-                               [{k: v for k, v in row.items() if k != "action"}
-                                for row in rows[start:i]])
-            start = i
-    return results
 
 
 def sign(delivery: str, body: bytes, secret: str) -> dict[str, str]:

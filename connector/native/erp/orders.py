@@ -8,7 +8,7 @@ from typing import Any
 
 from connector.native import amounts
 from connector.native.database import Entry, Transaction
-from connector.native.erp import billing, lookups
+from connector.native.erp import billing
 from connector.native.erp.rows import add, settle, stock_keys
 from connector.native.erp.words import (
     Refused,
@@ -36,7 +36,7 @@ def preload(transaction: Transaction, rows: Sequence[Any]) -> None:
     transaction.load("sales_orders", ids)
     found = [order.data for id in ids if (order := transaction.get("sales_orders", id))]
     transaction.load("customers", [data["customer_id"] for data in found])
-    lookups.preload(transaction, "stock_levels", "natural", [
+    transaction.by("stock_levels", "natural", [
         key for data in found for key in stock_keys(data["lines"], data["warehouse"])])
 
 
@@ -104,7 +104,8 @@ def move_stock(transaction: Transaction, item: int | None, warehouse: str | None
     """Move a stock level, which comes up where there is none."""
     if item is None or warehouse is None:
         return
-    level = lookups.one(transaction, "stock_levels", "natural", f"{item}@{warehouse}")
+    key = f"{item}@{warehouse}"
+    level = transaction.by("stock_levels", "natural", [key]).get(key)
     if level is None:
         (id,) = transaction.next_ids("stock_levels", 1)
         level = add(transaction, "stock_levels", id, {

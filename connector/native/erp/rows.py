@@ -8,7 +8,6 @@ from typing import Any
 
 from connector.native import amounts
 from connector.native.database import Entry, Transaction
-from connector.native.erp import lookups
 from connector.native.erp.objects import (
     FINAL,
     LINES,
@@ -58,9 +57,10 @@ def preload(transaction: Transaction, object: str, rows: Sequence[Any]) -> None:
     """Load in a few queries what the rows are about and refer to."""
     given = [row for row in rows if isinstance(row, dict)]
     transaction.load(object, [row["id"] for row in given if is_id(row.get("id"))])
-    lookups.preload(transaction, object, "reference", [row.get("external_ref") for row in given])
+    transaction.by(object, "reference", [
+        row["external_ref"] for row in given if isinstance(row.get("external_ref"), str)])
     if object in UNIQUE:
-        lookups.preload(transaction, object, "natural", [_given_key(object, r) for r in given])
+        transaction.by(object, "natural", [k for r in given if (k := _given_key(object, r))])
     spec = OBJECTS[object]
     wanted: dict[str, list[int]] = {}
     nested = spec["lines"].nested if "lines" in spec else {}
@@ -75,7 +75,7 @@ def preload(transaction: Transaction, object: str, rows: Sequence[Any]) -> None:
     for ref, ids in wanted.items():
         transaction.load(ref, ids)
     if object == "quotations":
-        lookups.preload(transaction, "stock_levels", "natural", keys)
+        transaction.by("stock_levels", "natural", keys)
 
 
 def _lines_of(transaction: Transaction, object: str, row: Row) -> tuple[list[Row], Any]:
@@ -113,7 +113,7 @@ def create(transaction: Transaction, object: str, row: Row, id: int) -> Entry:
         raise Refused("E405-OBJECT", f"{object} come up through actions only")
     reference = row.get("external_ref")
     if isinstance(reference, str) and reference:
-        there = lookups.one(transaction, object, "reference", reference)
+        there = transaction.by(object, "reference", [reference]).get(reference)
         if there is not None:
             raise Refused("E409-REF", f"external_ref {reference} is taken",
                           {"external_ref": "is taken"}, existing_id=there.id, row=there.data)
@@ -142,7 +142,6 @@ def add(transaction: Transaction, object: str, id: int, data: dict[str, Any]) ->
         data["ordered_on"] = data["ordered_on"] or dmy(today(transaction.now))
         data["warehouse"] = data["warehouse"] or _first_warehouse(transaction)
         _quotation_ordered(transaction, entry)
-    lookups.keep(transaction, entry)
     return transaction.add(entry)
 
 
@@ -173,7 +172,6 @@ def change(transaction: Transaction, object: str, row: Row) -> Entry:
     if "count" in changed:
         _counted(transaction, entry)
     entry.natural, entry.deleted = natural_key(object, after), bool(after.get("archived"))
-    lookups.keep(transaction, entry)
     settle(transaction, entry)
     transaction.touch(entry)
     return entry
@@ -266,8 +264,7 @@ def _references(transaction: Transaction, spec: Mapping[str, Any], data: Row, er
 
 def _unique(transaction: Transaction, object: str, data: dict[str, Any]) -> None:
     key = natural_key(object, data)
-    if object in UNIQUE and key is not None \
-            and lookups.one(transaction, object, "natural", key) is not None:
+    if object in UNIQUE and key is not None and transaction.by(object, "natural", [key]):
         raise Refused("E409-UNIQUE", f"there is one of these {object} already: {key}",
                       {UNIQUE[object]: "is taken"})
 
@@ -306,8 +303,8 @@ def _remarks(transaction: Transaction, data: dict[str, Any]) -> None:
     transaction.load("items", [line["item_id"] for line in data["lines"] if line["item_id"]])
     for line in data["lines"]:
         item = transaction.get("items", line["item_id"]) if line["item_id"] else None
-        level = lookups.one(transaction, "stock_levels", "natural",
-                            f"{line['item_id']}@{data['warehouse']}")
+        key = f"{line['item_id']}@{data['warehouse']}"
+        level = transaction.by("stock_levels", "natural", [key]).get(key)
         line["price_note"] = _price_note(line, item)
         line["stock_note"] = _stock_note(line, level)
         told += [f"line {line['line_no']}: {note}"
