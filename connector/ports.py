@@ -215,16 +215,16 @@ class UnitOfWork(Protocol):
         ...
 
     # outbox
-    def record_intents(self, pair: str, run_id: str, batch: Batch) -> None:
-        """Keep a batch's intents before it is written."""
+    def record_batch(self, pair: str, run_id: str, batch: Batch) -> None:
+        """Keep a batch, exactly, before it is written."""
         ...
 
     def unsettled_batches(self, pair: str) -> list[Batch]:
         """Batches whose writing was begun and whose results were never kept, in order."""
         ...
 
-    def settle_intents(self, keys: Collection[str]) -> None:
-        """Take intents out of the outbox: their results are kept."""
+    def settle_batches(self, pair: str, keys: Collection[str]) -> None:
+        """Take batches out of the outbox: their results are kept."""
         ...
 
     # runs and outcomes

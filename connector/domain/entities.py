@@ -189,28 +189,37 @@ _UNPACK: dict[FieldType, Callable[[Any], Any]] = {
     T.DECIMAL: Decimal, T.MONEY: Decimal, T.DATE: date.fromisoformat, T.TIMESTAMP: _instant}
 
 
+Conversions = tuple[tuple[str, Callable[[Any], Any]], ...]
+
+
+def _conversions(fields: Mapping[str, Field],
+                 by_type: Mapping[FieldType, Callable[[Any], Any]]) -> Conversions:
+    return tuple((name, by_type[f.type]) for name, f in fields.items() if f.type in by_type)
+
+
+_PACKING = {e.name: (_conversions(e.fields, _PACK), _conversions(e.line_fields, _PACK))
+            for e in ENTITIES.values()}
+_UNPACKING = {e.name: (_conversions(e.fields, _UNPACK), _conversions(e.line_fields, _UNPACK))
+              for e in ENTITIES.values()}
+
+
 def pack(entity: Entity, record: Record) -> dict[str, Any]:
     """`record` as JSON-ready data, to be kept in the store or a plan file."""
-    packed = _converted(entity.fields, record, _PACK)
-    if "lines" in record:
-        packed["lines"] = [_converted(entity.line_fields, ln, _PACK) for ln in record["lines"]]
-    return packed
+    return _converted(record, *_PACKING[entity.name])
 
 
 def unpack(entity: Entity, data: Mapping[str, Any]) -> dict[str, Any]:
     """The inverse of `pack`."""
-    record = _converted(entity.fields, data, _UNPACK)
-    if "lines" in data:
-        record["lines"] = [_converted(entity.line_fields, ln, _UNPACK) for ln in data["lines"]]
-    return record
+    return _converted(data, *_UNPACKING[entity.name])
 
 
-def _converted(fields: Mapping[str, Field], source: Mapping[str, Any],
-               by_type: Mapping[FieldType, Callable[[Any], Any]]) -> dict[str, Any]:
-    result = {}
-    for name, value in source.items():
-        if name == "lines":
-            continue
-        convert = by_type.get(fields[name].type) if value is not None else None
-        result[name] = convert(value) if convert else value
+def _converted(source: Mapping[str, Any], header: Conversions,
+               of_lines: Conversions) -> dict[str, Any]:
+    result = dict(source)
+    for name, convert in header:
+        value = result.get(name)
+        if value is not None:
+            result[name] = convert(value)
+    if of_lines and "lines" in result:
+        result["lines"] = [_converted(line, of_lines, ()) for line in result["lines"]]
     return result

@@ -1,7 +1,8 @@
 """Carries out decided work: intents first, then the writes, then everything that came of them.
 
-Three steps, two transactions: the conflicts and intents are committed before the first write;
-links, snapshots, outcomes and settled inbox rows are committed together after the last one. Dying
+Three steps: the conflicts and intents are committed before the first write; the writes are made,
+and those that their results call for; links, snapshots, outcomes and settled inbox rows are
+committed together after the last one. Dying
 anywhere in between loses nothing: the outbox tells which writes have to be verified.
 """
 
@@ -9,7 +10,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from connector.domain.policies import Role
 from connector.domain.records import (
@@ -24,40 +24,50 @@ from connector.engine.group import Work
 from connector.engine.intents import Outgoing, outgoing
 from connector.engine.keep import Keeping, Result
 from connector.engine.session import Session
-from connector.errors import RetryLater
+from connector.errors import RetryLater, SystemUnreachable
 from connector.ports import UnitOfWork
 
 _MADE = {WriteStatus.CREATED, WriteStatus.UPDATED, WriteStatus.DELETED}
 
 
-@dataclass(slots=True)
-class Applied:
-    """What follows: works that the results call for, and whether a write's fate is unknown."""
+def carry_out(session: Session, entity: str, works: Sequence[Work], *,
+              follow: bool = True) -> None:
+    """Carry out works of one entity and, unless `follow` is false, what their results call for.
 
-    next: list[Work] = field(default_factory=list)
-    unknown: bool = False
-    down: str = ""  # why a whole batch could not be written, where a system is away
-
-
-def apply(session: Session, entity: str, works: Sequence[Work]) -> Applied:
-    """Carry out works of one entity."""
-    session.guard()
-    pair = session.pair
-    with session.store.begin() as uow:
-        out = outgoing(uow, pair, entity, works)
-        _keep_conflicts(session, entity, works, uow)
-        for _, batch in out.batches:
-            uow.record_intents(pair.name, session.run_id, batch)
-    session.crash("intents recorded")
-    results = _write_all(session, entity, out)
-    moved = _read_again(session, entity, results)
+    Raises `RetryLater` where a system went away; what was not written stays in the inbox.
+    """
+    keeping = Keeping(session, entity)
+    down, unknown = "", False
+    while works:
+        session.guard()
+        out = _record(session, entity, works)
+        session.crash("intents recorded")
+        results = _write_all(session, entity, out, keeping)
+        moved = _read_again(session, entity, results)
+        with session.store.begin() as uow:
+            called_for = keeping.take(uow, works, out, results, moved)
+        down = _down(results)
+        unknown = any(r.status is WriteStatus.UNKNOWN for r in _all(results))
+        works = called_for if follow and not down and not unknown else []
     session.crash("results not kept")
     with session.store.begin() as uow:
-        keeping = Keeping(session, uow, entity)
-        keeping.run(works, out, results, moved)
+        keeping.save(uow)
     session.crash("results kept")
-    return Applied(keeping.next, any(r.status is WriteStatus.UNKNOWN for r in _all(results)),
-                   _down(results))
+    if down:
+        raise SystemUnreachable(
+            down, hint="What was not written stays in the inbox; sync again later.")
+    if unknown:
+        recover(session)
+
+
+def _record(session: Session, entity: str, works: Sequence[Work]) -> Outgoing:
+    """Encode the works, and keep the conflicts and intents before anything is written."""
+    with session.store.begin() as uow:
+        out = outgoing(uow, session.pair, entity, works)
+        _keep_conflicts(session, entity, works, uow)
+        for _, batch in out.batches:
+            uow.record_batch(session.pair.name, session.run_id, batch)
+    return out
 
 
 def _keep_conflicts(session: Session, entity: str, works: Sequence[Work],
@@ -76,14 +86,18 @@ def _keep_conflicts(session: Session, entity: str, works: Sequence[Work],
                            found)
 
 
-def _write_all(session: Session, entity: str, out: Outgoing) -> dict[int, dict[Role, Result]]:
+def _write_all(session: Session, entity: str, out: Outgoing,
+               keeping: Keeping) -> dict[int, dict[Role, Result]]:
     """Write every batch; the results by work (its identity) and role."""
     results: dict[int, dict[Role, Result]] = defaultdict(dict)
     for intent in out.unversioned:
         work, role = out.works[intent.key]
         results[id(work)][role] = Result(intent, WriteResult(WriteStatus.STALE))
     for role, batch in out.batches:
-        for intent, result in zip(batch.intents, write(session, role, batch), strict=True):
+        told = write(session, role, batch)
+        if not any(result.status is WriteStatus.UNKNOWN for result in told):
+            keeping.batches.append(batch.key)
+        for intent, result in zip(batch.intents, told, strict=True):
             work, _ = out.works[intent.key]
             results[id(work)][role] = Result(intent, result)
             if result.status in _MADE:
@@ -182,7 +196,9 @@ def _recover_creates(session: Session, batch: Batch) -> None:
     if all(r.status in (WriteStatus.RETRY, WriteStatus.UNKNOWN) for r in results) and not found:
         raise RetryLater(results[0].error or "The last writes could not be verified.")
     with session.store.begin() as uow:
-        Keeping(session, uow, batch.intents[0].entity).adopt(batch, results)
+        keeping = Keeping(session, batch.intents[0].entity)
+        keeping.adopt(uow, batch, results)
+        keeping.save(uow)
 
 
 def _look_again(session: Session, batch: Batch) -> None:
@@ -193,4 +209,4 @@ def _look_again(session: Session, batch: Batch) -> None:
                for ext, record in read(session, entity, role, ids).items()]
     with session.store.begin() as uow:
         uow.receive(session.pair.name, changes)
-        uow.settle_intents([intent.key for intent in batch.intents])
+        uow.settle_batches(session.pair.name, [batch.key])

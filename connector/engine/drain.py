@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from connector.domain.actions import FieldConflict
 from connector.domain.policies import CRM
 from connector.domain.records import Change
-from connector.engine.apply import apply, recover
+from connector.engine.apply import carry_out
 from connector.engine.gather import Gathered, Planned, gather
 from connector.engine.group import Group, Work
 from connector.engine.keep import Keeping
 from connector.engine.plan import decide
 from connector.engine.pull import refreshed
 from connector.engine.session import Session
-from connector.errors import RecordFailed, SystemUnreachable
+from connector.errors import RecordFailed
 
 BATCH = 500
 """Inbox rows taken up at a time."""
@@ -63,18 +63,6 @@ def drain(session: Session, entity: str) -> None:
         carry_out(session, entity, works)
 
 
-def carry_out(session: Session, entity: str, works: list[Work], *, follow: bool = True) -> None:
-    """Apply works and, unless `follow` is false, whatever follows from their results."""
-    while works:
-        applied = apply(session, entity, works)
-        if applied.down:
-            raise SystemUnreachable(
-                applied.down, hint="What was not written stays in the inbox; sync again later.")
-        if applied.unknown:
-            recover(session)
-        works = applied.next if follow else []
-
-
 def set_aside(session: Session, entity: str, gathered: Gathered,
               refused: Sequence[tuple[Group, RecordFailed]]) -> None:
     """Keep what came of the changes that call for no work: failed, waiting, skipped, asked."""
@@ -83,7 +71,7 @@ def set_aside(session: Session, entity: str, gathered: Gathered,
         return
     pair = session.pair
     with session.store.begin() as uow:
-        keeping = Keeping(session, uow, entity)
+        keeping = Keeping(session, entity)
         for change, failure in gathered.failed:
             keeping.fail([change], failure)
         for group, failure in refused:
@@ -98,7 +86,7 @@ def set_aside(session: Session, entity: str, gathered: Gathered,
             asked.append((canonical_id, title, _question(session, change, question.candidates)))
         if asked:
             uow.open_conflicts(pair.name, entity, session.run_id, session.clock.now(), asked)
-        keeping.save()
+        keeping.save(uow)
 
 
 def _question(session: Session, change: Change, candidates: tuple[str, ...]) -> FieldConflict:

@@ -2,14 +2,14 @@
 
 What a system returned becomes what was last seen of it. Where that differs from what it was
 told (it assigned a number, rounded, defaulted), the difference is a change of that side, and the
-work it calls for follows at once; until that is done the link carries no version, so that the
-record is taken up again should we die first.
+work it calls for follows at once; where that isn't carried out the link is kept without a
+version, so that the record is taken up again.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from connector.domain.actions import Action, ActionKind, FieldChange, Outcome, OutcomeKind
@@ -46,6 +46,10 @@ class Result(NamedTuple):
     result: WriteResult
 
 
+Results = Mapping[int, dict[Role, Result]]
+"""Results by work (its identity) and role."""
+
+
 _OUTCOME = {ActionKind.CREATE: OutcomeKind.CREATED, ActionKind.UPDATE: OutcomeKind.UPDATED,
             ActionKind.DELETE: OutcomeKind.UPDATED, ActionKind.SKIP: OutcomeKind.SKIPPED,
             ActionKind.CONFLICT: OutcomeKind.CONFLICT, ActionKind.LINK_UP: OutcomeKind.UNCHANGED,
@@ -55,8 +59,8 @@ _OUTCOME = {ActionKind.CREATE: OutcomeKind.CREATED, ActionKind.UPDATE: OutcomeKi
 class Keeping:
     """One batch's results on their way into the store; everything is saved in bulk at the end."""
 
-    def __init__(self, session: Session, uow: UnitOfWork, entity: str) -> None:
-        self.session, self.uow, self.entity = session, uow, entity
+    def __init__(self, session: Session, entity: str) -> None:
+        self.session, self.entity = session, entity
         self.pair = session.pair
         self.rules = session.pair.rules[entity]
         self.next: list[Work] = []
@@ -65,7 +69,8 @@ class Keeping:
         self.outcomes: list[Outcome] = []
         self.settled: list[int] = []
         self.succeeded: list[str] = []
-        self.intents: list[str] = []
+        self.batches: list[str] = []
+        self.derived: dict[str, Change] = {}
         self.received: list[Change] = []
         self.failures: list[tuple[Change, str, str, str]] = []
         self.waits: dict[int, str] = {}
@@ -75,12 +80,15 @@ class Keeping:
         self.closed: dict[int, str] = {}
         self.returned: dict[tuple[Role, str], dict[str, Any] | RecordFailed] = {}
 
-    def run(self, works: Sequence[Work], out: Outgoing, results: dict[int, dict[Role, Result]],
-            moved: dict[tuple[Role, str], Change]) -> None:
-        """Keep the results of works."""
+    def take(self, uow: UnitOfWork, works: Sequence[Work], out: Outgoing, results: Results,
+             moved: Mapping[tuple[Role, str], Change]) -> list[Work]:
+        """Take the results of works in; returns the works that they call for."""
+        self.next = []
         waiting = {id(work): (wanted, reason) for work, wanted, reason in out.waiting}
         failed = {id(work): failure for work, failure in out.failed}
-        self._decode_returned(results)
+        self._decode_returned(uow, [(role, result, self._sent(work, role))
+                                    for work in works
+                                    for role, result in results.get(id(work), {}).items()])
         for work in works:
             if id(work) in waiting:
                 self.wait(work.group.changes, *waiting[id(work)], work.group.canonical_id)
@@ -89,36 +97,42 @@ class Keeping:
             else:
                 self._work(work, results.get(id(work), {}), moved)
         self._derive(works)
-        self.save()
+        return self.next
 
-    def _decode_returned(self, results: dict[int, dict[Role, Result]]) -> None:
-        records: dict[Role, list[tuple[RemoteRecord, dict[str, Any]]]] = defaultdict(list)
-        for by_role in results.values():
-            for role, (intent, result) in by_role.items():
-                if result.record is not None and not result.record.deleted:
-                    records[role].append(
-                        (result.record, unpack(ENTITIES[self.entity], intent.record)))
-        for role, returned in records.items():
+    def _sent(self, work: Work, role: Role) -> Mapping[str, Any]:
+        """What a side holds if it took what it was told."""
+        before = work.group.sides.get(role)
+        known = before.record if before is not None and before.record else {}
+        return {**known, **work.writes[role].record}
+
+    def _decode_returned(self, uow: UnitOfWork,
+                         results: Iterable[tuple[Role, Result, Mapping[str, Any]]]) -> None:
+        returned: dict[Role, list[tuple[RemoteRecord, Mapping[str, Any]]]] = defaultdict(list)
+        for role, (_, result), sent in results:
+            if result.record is not None and not result.record.deleted:
+                returned[role].append((result.record, sent))
+        for role, records in returned.items():
             side = self.pair.side(role)
             mapping = side.mappings[self.entity]
-            known = references(self.uow, self.pair, side,
-                               [ref for record, _ in returned
+            known = references(uow, self.pair, side,
+                               [ref for record, _ in records
                                 for ref in mapping.references(record.payload)], Planned())
-            for record, sent in returned:
+
+            def canonical(entity: str, ext: str, known: Any = known) -> str | None:
+                return known.get((entity, ext))  # type: ignore[no-any-return]
+
+            for record, sent in records:
                 try:
-                    decoded: dict[str, Any] | RecordFailed = mapping.decode(
-                        record.payload, lambda entity, ext: known.get((entity, ext)), sent)  # noqa: B023
+                    self.returned[role, record.external_id] = mapping.decode(
+                        record.payload, canonical, sent)
                 except RecordFailed as failure:
-                    decoded = failure
-                self.returned[role, record.external_id] = decoded
+                    self.returned[role, record.external_id] = failure
 
     # ---- one work
 
     def _work(self, work: Work, results: dict[Role, Result],
-              moved: dict[tuple[Role, str], Change]) -> None:
+              moved: Mapping[tuple[Role, str], Change]) -> None:
         statuses = {result.status for _, result in results.values()}
-        self.intents.extend(intent.key for intent, result in results.values()
-                            if result.status is not WriteStatus.UNKNOWN)
         if WriteStatus.REJECTED in statuses:
             error = next(r.error for _, r in results.values()
                          if r.status is WriteStatus.REJECTED)
@@ -148,14 +162,17 @@ class Keeping:
     def _done(self, work: Work, results: dict[Role, Result]) -> None:
         group = work.group
         base = dict(work.base) if work.base is not None else None
-        refusal = ""
+        refusal, as_told = "", len(group.sides) == 2 and not work.ends
         for role, (intent, result) in results.items():
+            before = group.sides.get(role)
             decoded = self._seen_after(group, role, intent, result)
+            as_told = as_told and before is not None and before.record is not None \
+                and decoded == {**before.record, **work.writes[role].record}
             if result.refusal and decoded is not None and base is not None:
                 refusal = result.refusal
                 base.update({name: decoded[name] for name in work.writes[role].record
                              if name != "lines" and name in decoded})
-        follow = self._follow_up(work, base) if results else None
+        follow = self._follow_up(work, base) if results and not as_told else None
         group.base = base
         for role, seen in group.sides.items():
             if not seen.virtual:
@@ -334,29 +351,23 @@ class Keeping:
         becomes = self.rules.policy.becomes
         if becomes is None:
             return
-        made = {}
         for work in works:
             change = derived_change(self.pair, becomes, work.group)
             if change is not None:
-                made[self.pair.canonical_id(becomes.entity, change.system,
-                                            change.external_id)] = change
-        if made:
-            known = self.uow.links_by_canonical(self.pair.name, becomes.entity, list(made))
-            self.uow.receive(self.pair.name,
-                             [change for cid, change in made.items() if cid not in known])
+                self.derived[self.pair.canonical_id(becomes.entity, change.system,
+                                                    change.external_id)] = change
 
     # ---- recovery
 
-    def adopt(self, batch: Batch, results: Sequence[WriteResult]) -> None:
+    def adopt(self, uow: UnitOfWork, batch: Batch, results: Sequence[WriteResult]) -> None:
         """Keep created records whose result was lost: the base is what was sent, never what the
         other side holds by now."""
-        by_intent = {i: {self.pair.role_of(intent.system): Result(intent, result)}
-                     for i, (intent, result) in enumerate(zip(batch.intents, results, strict=True))}
-        self._decode_returned(by_intent)
+        self._decode_returned(uow, [
+            (self.pair.role_of(intent.system), Result(intent, result),
+             unpack(ENTITIES[self.entity], intent.record))
+            for intent, result in zip(batch.intents, results, strict=True)])
+        self.batches.append(batch.key)
         for intent, result in zip(batch.intents, results, strict=True):
-            if result.status is WriteStatus.UNKNOWN:
-                continue
-            self.intents.append(intent.key)
             if result.record is None or result.status is not WriteStatus.CREATED:
                 continue
             role = self.pair.role_of(intent.system)
@@ -375,13 +386,12 @@ class Keeping:
                 OutcomeKind.CREATED, self.entity, self.pair.role_of(system), origin,
                 intent.canonical_id, role, reason="found again after an interruption",
                 counted=False))
-        self.save()
 
     # ---- saving
 
-    def save(self) -> None:
-        """Everything at once, into the open transaction."""
-        uow, pair = self.uow, self.pair.name
+    def save(self, uow: UnitOfWork) -> None:
+        """Everything at once, into an open transaction."""
+        pair = self.pair.name
         now = self.session.clock.now()
         uow.save_links(pair, self.links)
         uow.save_snapshots(pair, self.snapshots)
@@ -404,7 +414,12 @@ class Keeping:
                 uow.remove_links(pair, self.entity, self.pair.side(role).system,
                                  [seen.external_id])
         uow.add_outcomes(pair, self.session.run_id, now, self.outcomes)
-        uow.settle_intents(self.intents)
+        uow.settle_batches(pair, self.batches)
+        becomes = self.rules.policy.becomes
+        if self.derived and becomes is not None:
+            known = uow.links_by_canonical(pair, becomes.entity, list(self.derived))
+            uow.receive(pair, [change for canonical_id, change in self.derived.items()
+                               if canonical_id not in known])
 
 
 def _linked_with(action: Action) -> str:

@@ -49,7 +49,12 @@ def merge(rules: Rules, base: Record | None, crm: Record, erp: Record,
     for name, rule in rules.header.items():
         if rule.field.computed:
             continue
-        values = {CRM: crm.get(name, MISSING), ERP: erp.get(name, MISSING)}
+        value = crm.get(name, MISSING)
+        if value == erp.get(name, MISSING):
+            if value is not MISSING:
+                merged.base[name] = value
+            continue
+        values = {CRM: value, ERP: erp.get(name, MISSING)}
         was = known.get(name, MISSING)
         _take(merged, merged.base, name, name, values,
               settle(rule, name, was, values, decided.get(name)), merged.writes)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import blake2b
 
 from connector.domain.entities import ENTITIES, Entity, Field
 from connector.domain.policies import CRM, ERP, EntityPolicy, FieldPolicy, Role
 from connector.mapping.compile import Mapping as FieldMap
 from connector.ports import Adapter
-
-_NAMESPACE = uuid.UUID("6f0a3f0e-52f4-5c0b-9d55-2f5f3a0c7a11")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +74,12 @@ class Pair:
         """The side in this role."""
         return self.crm if role == CRM else self.erp
 
+    @cached_property
+    def key_maps(self) -> Mapping[tuple[str, Role], FieldMap]:
+        """By entity and role, the mapping narrowed to what the match key needs."""
+        return {(name, side.role): side.mappings[name].narrowed(policy.match)
+                for name, policy in self.policies.items() for side in self.sides}
+
     def role_of(self, system: str) -> Role:
         """The role a system plays."""
         return CRM if system == self.crm.system else ERP
@@ -83,7 +87,8 @@ class Pair:
     def canonical_id(self, entity: str, system: str, external_id: str) -> str:
         """The canonical ID a record gets that was born there; the same whenever it is asked for,
         so that a run repeated after a crash means the same record."""
-        return str(uuid.uuid5(_NAMESPACE, f"{self.name}/{entity}/{system}/{external_id}"))
+        name = f"{self.name}/{entity}/{system}/{external_id}"
+        return blake2b(name.encode(), digest_size=16).hexdigest()
 
 
 def rules_in_force(entity: Entity, policy: EntityPolicy, crm: FieldMap, erp: FieldMap) -> Rules:

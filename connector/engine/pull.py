@@ -66,7 +66,7 @@ def keyed(session: Session, uow: UnitOfWork, entity: str, side: Side, changes: S
           linked: dict[str, str], planned: Planned) -> list[Change]:
     """The changes with the match keys of those that have no link yet."""
     fields = session.pair.policies[entity].match
-    mapping = side.mappings[entity]
+    mapping = session.pair.key_maps[entity, side.role]
     unlinked = [c for c in changes if c.external_id not in linked and not c.deleted]
     if not fields or not unlinked:
         return list(changes)

@@ -18,8 +18,8 @@ from typing import Any
 from connector.domain.actions import Action, ActionKind, OutcomeKind
 from connector.domain.ledger import Conflict, DeadLetter, Run, RunState
 from connector.domain.records import Change
-from connector.engine.apply import recover
-from connector.engine.drain import batches, carry_out, decided, drain
+from connector.engine.apply import carry_out, recover
+from connector.engine.drain import batches, decided, drain
 from connector.engine.gather import Gathered, Planned
 from connector.engine.group import Work
 from connector.engine.keep import Keeping
@@ -158,11 +158,11 @@ class Engine:
         if not moved:
             return
         with self.store.begin() as uow:
-            keeping = Keeping(session, uow, entity)
+            keeping = Keeping(session, entity)
             for work in moved:
                 for change in work.group.changes:
                     keeping.leave(change, "changed since the plan was made; plan it again")
-            keeping.save()
+            keeping.save(uow)
 
     def _wanted(self, entities: Sequence[str]) -> tuple[str, ...]:
         unknown = sorted(set(entities) - set(self.pair.entities))

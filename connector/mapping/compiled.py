@@ -6,9 +6,9 @@ plain functions with what they need bound in.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from collections.abc import Mapping as AnyMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from connector.domain.entities import Entity
@@ -89,6 +89,10 @@ class Mapping:
         for name, found in (("readable", readable), ("writable", writable),
                             ("source_paths", paths), ("line_paths", line_paths)):
             object.__setattr__(self, name, frozenset(found))
+
+    def narrowed(self, names: Collection[str]) -> Mapping:
+        """The same mapping, of these header fields only."""
+        return replace(self, fields=tuple(f for f in self.fields if f.name in names), lines=None)
 
     def selects(self, payload: Payload) -> bool:
         """Whether a record is among those the mapping is for. Raises `DecodeFailed`."""

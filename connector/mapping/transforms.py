@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ _MICRO = Decimal(1_000_000)
 _DMY = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})")
 _PLAIN_EMAIL = re.compile(
     r"[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]+")
+# A record is read several times on its way, and many records hold the same values.
+_remembered = lru_cache(maxsize=100_000)
 _UNIT_WORDS = {code: word for word, code in UNITS.items()}
 
 
@@ -106,6 +109,7 @@ def _dmy_text(value: date) -> str:
     return f"{value.day:02}.{value.month:02}.{value.year:04}"
 
 
+@_remembered
 def _vat_number(value: Any) -> str:
     from stdnum.eu import vat
 
@@ -116,6 +120,7 @@ def _vat_number(value: Any) -> str:
         return text
 
 
+@_remembered
 def _currency(value: Any) -> str:
     code = str(value).strip().upper()
     if code not in CURRENCIES:
@@ -123,6 +128,7 @@ def _currency(value: Any) -> str:
     return code
 
 
+@_remembered
 def _country(value: Any) -> str:
     code = str(value).strip().upper()
     if code not in COUNTRIES:
@@ -130,6 +136,7 @@ def _country(value: Any) -> str:
     return code
 
 
+@_remembered
 def _email(value: Any) -> str:
     text = str(value).strip()
     local, _, domain = text.rpartition("@")
@@ -144,6 +151,7 @@ def _email(value: Any) -> str:
     return checked.normalized
 
 
+@_remembered
 def _phone(value: Any) -> str:
     text = " ".join(str(value).split())
     if not text.startswith("+"):

@@ -95,21 +95,24 @@ class Database:
     def now(self) -> datetime:
         """The server's time; never the same twice, never going back."""
         with self._starts_lock:
-            self._last = max(self._clock(), self._last + timedelta(microseconds=1))
-            return self._last
+            return self._tick()
+
+    def _tick(self) -> datetime:
+        self._last = max(self._clock(), self._last + timedelta(microseconds=1))
+        return self._last
 
     def covered_until(self) -> datetime:
         """The time up to which every change is visible: no open transaction began before it."""
-        now = self.now()
         with self._starts_lock:
+            now = self._tick()
             return min(self._starts, default=now) - timedelta(microseconds=1)
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
         """A write transaction; its changes carry the time of its START, so that commit order is
         not the order of timestamps. One at a time."""
-        start = self.now()
-        with self._starts_lock:
+        with self._starts_lock:  # at once: no reader may think a time complete in between
+            start = self._tick()
             self._starts.append(start)
         try:
             delay = commit_delay.get()
@@ -180,12 +183,12 @@ class Transaction:
         missing = [v for v in dict.fromkeys(values) if (object, column, v) not in self._found]
         for value in missing:
             self._found[object, column, value] = None
-        for entry in self._rows(select(rows).where(rows.c.object == object), rows.c[column],
-                                missing):
-            self._note(self._known.setdefault((object, entry.id), entry) or entry)
-        return {v: entry for v in values
-                if (entry := self._found[object, column, v]) is not None
-                and getattr(entry, column) == v}
+        for loaded in self._rows(select(rows).where(rows.c.object == object), rows.c[column],
+                                 missing):
+            self._note(self._known.setdefault((object, loaded.id), loaded) or loaded)
+        return {value: entry for value in values
+                if (entry := self._found[object, column, value]) is not None
+                and getattr(entry, column) == value}
 
     def _note(self, entry: Entry) -> None:
         """Let a record be found by what it is searched by."""

@@ -9,7 +9,7 @@ from sqlalchemy import Row, Select, bindparam, delete, func, select, update
 
 from connector.domain.records import Change
 from connector.store.codec import dump, load
-from connector.store.rows import Rows, chunks
+from connector.store.rows import Rows
 from connector.store.tables import cursors, inbox
 
 PENDING, WAITING = "pending", "waiting"
@@ -36,13 +36,13 @@ class InboxRows(Rows):
         if not newest:
             return
         # A replaced row moves to the end: delete and insert, so that it gets a new id.
-        self.connection.execute(
-            delete(inbox).where(
-                inbox.c.pair == pair, inbox.c.entity == bindparam("b_entity"),
-                inbox.c.system == bindparam("b_system"),
-                inbox.c.external_id == bindparam("b_external_id")),
-            [{"b_entity": e, "b_system": s, "b_external_id": x} for e, s, x in newest])
-        self.connection.execute(inbox.insert(), [_row(pair, c) for c in newest.values()])
+        self.many(delete(inbox).where(
+            inbox.c.pair == bindparam("b_pair"), inbox.c.entity == bindparam("b_entity"),
+            inbox.c.system == bindparam("b_system"),
+            inbox.c.external_id == bindparam("b_external_id")),
+            [{"b_pair": pair, "b_entity": e, "b_system": s, "b_external_id": x}
+             for e, s, x in newest])
+        self.many(inbox.insert(), [_row(pair, c) for c in newest.values()])
 
     def pending(self, pair: str, entity: str, after: int, limit: int) -> list[Change]:
         rows = self.connection.execute(
@@ -69,8 +69,7 @@ class InboxRows(Rows):
                                    inbox.c.system == system).order_by(inbox.c.id)
 
     def settle(self, change_ids: Collection[int]) -> None:
-        for chunk in chunks(change_ids):
-            self.connection.execute(delete(inbox).where(inbox.c.id.in_(chunk)))
+        self.execute_among(delete(inbox), inbox.c.id, change_ids)
 
     def wait(self, pair: str, waits: Mapping[int, str]) -> None:
         if waits:
@@ -80,12 +79,9 @@ class InboxRows(Rows):
                 [{"b_id": i, "b_wanted": wanted} for i, wanted in waits.items()])
 
     def release(self, pair: str, wanted: Collection[str]) -> int:
-        released = 0
-        for chunk in chunks(wanted):
-            released += self.connection.execute(
-                update(inbox).where(inbox.c.pair == pair, inbox.c.wanted.in_(chunk))
-                .values(state=PENDING, wanted=None)).rowcount
-        return released
+        return self.execute_among(
+            update(inbox).where(inbox.c.pair == pair).values(state=PENDING, wanted=None),
+            inbox.c.wanted, wanted)
 
     def inbox_counts(self, pair: str) -> dict[tuple[str, str, str], int]:
         rows = self.connection.execute(

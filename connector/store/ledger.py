@@ -20,7 +20,7 @@ from connector.domain.ledger import (
 from connector.domain.policies import Role
 from connector.domain.records import Change
 from connector.store.codec import dump, instant, load
-from connector.store.rows import Rows, chunks
+from connector.store.rows import Rows
 from connector.store.tables import conflicts, dead_letters, inbox, outcomes, runs
 
 _LIVE = (ConflictState.OPEN.value, ConflictState.DECIDED.value)
@@ -57,7 +57,7 @@ class LedgerRows(Rows):
     def add_outcomes(self, pair: str, run_id: str, at: datetime,
                      added: Sequence[Outcome]) -> None:
         if added:
-            self.connection.execute(outcomes.insert(), [{
+            self.many(outcomes.insert(), [{
                 "pair": pair, "run_id": run_id, "at": at.isoformat(), "entity": o.entity,
                 "canonical_id": o.canonical_id, "kind": o.kind.value, "side": o.side,
                 "external_id": o.external_id, "target": o.target,
@@ -148,13 +148,12 @@ class LedgerRows(Rows):
             "attempts": kept.get(change.trace_key, 0) + 1, "run_id": run_id,
             "at": at.isoformat()} for change, stage, error, message in failures}
         self.upsert(dead_letters, list(rows.values()), ("pair", "trace_key"))
-        for chunk in chunks([change.id for change, *_ in failures if change.id]):
-            self.connection.execute(delete(inbox).where(inbox.c.id.in_(chunk)))
+        self.execute_among(delete(inbox), inbox.c.id,
+                           [change.id for change, *_ in failures if change.id])
 
     def resolve_dead_letters(self, pair: str, trace_keys: Collection[str]) -> None:
-        for chunk in chunks(trace_keys):
-            self.connection.execute(delete(dead_letters).where(
-                dead_letters.c.pair == pair, dead_letters.c.trace_key.in_(chunk)))
+        self.execute_among(delete(dead_letters).where(dead_letters.c.pair == pair),
+                           dead_letters.c.trace_key, trace_keys)
 
     def dead_letters(self, pair: str, *, entity: str | None = None) -> list[DeadLetter]:
         query = select(dead_letters).where(dead_letters.c.pair == pair)

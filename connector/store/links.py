@@ -9,7 +9,7 @@ from sqlalchemy import Column, Row, delete, select
 
 from connector.domain.records import Link, Snapshot
 from connector.store.codec import dump, load
-from connector.store.rows import Rows, chunks
+from connector.store.rows import Rows
 from connector.store.tables import claims, links, snapshots
 
 
@@ -65,10 +65,9 @@ class LinkRows(Rows):
 
     def remove_links(self, pair: str, entity: str, system: str,
                      external_ids: Collection[str]) -> None:
-        for chunk in chunks(external_ids):
-            self.connection.execute(delete(links).where(
-                links.c.pair == pair, links.c.entity == entity, links.c.system == system,
-                links.c.external_id.in_(chunk)))
+        self.execute_among(
+            delete(links).where(links.c.pair == pair, links.c.entity == entity,
+                                links.c.system == system), links.c.external_id, external_ids)
 
     def snapshots(self, pair: str, entity: str,
                   canonical_ids: Collection[str]) -> dict[str, Snapshot]:

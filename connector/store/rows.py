@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Column, Connection, Row, Select, Table
+import orjson
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    ColumnElement,
+    Connection,
+    Delete,
+    Executable,
+    Row,
+    Select,
+    Table,
+    Text,
+    Update,
+    any_,
+    bindparam,
+    func,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 CHUNK = 500
-"""Values in one IN list; SQLite's oldest limit on variables is 999."""
+"""Values in one list of a statement."""
 
 
 class Rows:
@@ -31,21 +48,56 @@ class Rows:
                 index_elements=list(keys), set_={name: insert.excluded[name] for name in changed})
         else:
             insert = insert.on_conflict_do_nothing(index_elements=list(keys))
-        self.connection.execute(insert, list(rows))
+        self.many(insert, rows)
+
+    def many(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Execute a statement for many rows of plain values, straight at the driver: what
+        SQLAlchemy does for each value would cost more than the database does."""
+        compiled: Any = statement.compile(  # type: ignore[attr-defined]
+            dialect=self.connection.dialect, column_keys=list(rows[0]))
+        if compiled.positional:
+            names = compiled.positiontup
+            self.connection.exec_driver_sql(
+                str(compiled), [tuple([row[name] for name in names]) for row in rows])
+        else:
+            self.connection.exec_driver_sql(str(compiled), [dict(row) for row in rows])
 
     def insert_new(self, table: Table, rows: Sequence[dict[str, Any]],
                    keys: Sequence[str]) -> None:
         """Insert rows; one whose `keys` are there already is left out."""
         if rows:
-            self.connection.execute(
-                self._dialect.insert(table).on_conflict_do_nothing(index_elements=list(keys)),
-                list(rows))
+            insert: Any = self._dialect.insert(table)
+            self.many(insert.on_conflict_do_nothing(index_elements=list(keys)), rows)
 
     def where_in(self, query: Select[Any], column: Column[Any],
                  values: Collection[Any]) -> Iterator[Row[Any]]:
         """The rows of `query` whose `column` is one of `values`, in chunks."""
+        if not values:
+            return
+        query = query.where(self.among(column))
         for chunk in chunks(values):
-            yield from self.connection.execute(query.where(column.in_(chunk)))
+            yield from self.connection.execute(query, {"among": self.listed(chunk)})
+
+    def execute_among(self, statement: Update | Delete, column: Column[Any],
+                      values: Collection[Any]) -> int:
+        """Change or delete the rows whose `column` is one of `values`; returns how many."""
+        if not values:
+            return 0
+        statement = statement.where(self.among(column))
+        return sum(self.connection.execute(statement, {"among": self.listed(chunk)}).rowcount
+                   for chunk in chunks(values))
+
+    def among(self, column: Column[Any]) -> ColumnElement[bool]:
+        """`column` is one of the values bound as `among`; one statement for any number of them,
+        which an IN list is not: it would be compiled anew for every length."""
+        if self._dialect is postgresql:
+            return column == any_(bindparam("among", type_=ARRAY(column.type)))
+        each = func.json_each(bindparam("among", type_=Text)).table_valued("value")
+        return column.in_(select(each.c.value))
+
+    def listed(self, values: list[Any]) -> Any:
+        """Values as `among` takes them."""
+        return values if self._dialect is postgresql else orjson.dumps(values).decode()
 
 
 def chunks(values: Collection[Any]) -> Iterator[list[Any]]:

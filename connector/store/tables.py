@@ -78,13 +78,13 @@ inbox = Table(
 outbox = Table(
     "outbox", metadata,
     Column("id", _Id, primary_key=True, autoincrement=True),
-    Column("key", String(255), nullable=False, unique=True),
     Column("pair", String(100), nullable=False),
+    Column("key", String(64), nullable=False),
     Column("run_id", String(36), nullable=False),
-    Column("batch_key", String(64), nullable=False),
     Column("object", String(100), nullable=False),
     Column("operation", String(10), nullable=False),
-    Column("intent", LargeBinary, nullable=False),
+    Column("intents", LargeBinary, nullable=False),
+    UniqueConstraint("pair", "key", name="outbox_batch"),
     sqlite_autoincrement=True,
 )
 

@@ -112,15 +112,14 @@ def upgrade() -> None:
     op.create_index("links_canonical", "links", ["pair", "entity", "canonical_id"], unique=False)
     op.create_table("outbox",
         sa.Column("id", _ID, autoincrement=True, nullable=False),
-        sa.Column("key", sa.String(length=255), nullable=False),
         sa.Column("pair", sa.String(length=100), nullable=False),
+        sa.Column("key", sa.String(length=64), nullable=False),
         sa.Column("run_id", sa.String(length=36), nullable=False),
-        sa.Column("batch_key", sa.String(length=64), nullable=False),
         sa.Column("object", sa.String(length=100), nullable=False),
         sa.Column("operation", sa.String(length=10), nullable=False),
-        sa.Column("intent", sa.LargeBinary(), nullable=False),
+        sa.Column("intents", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("key"),
+        sa.UniqueConstraint("pair", "key", name="outbox_batch"),
         sqlite_autoincrement=True
     )
     op.create_table("outcomes",
