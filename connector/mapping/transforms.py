@@ -27,6 +27,7 @@ _PLAIN_EMAIL = re.compile(
     r"[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]+")
 # A record is read several times on its way, and many records hold the same values.
 _remembered = lru_cache(maxsize=100_000)
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _UNIT_WORDS = {code: word for word, code in UNITS.items()}
 
 
@@ -154,7 +155,7 @@ def _email(value: Any) -> str:
 @_remembered
 def _phone(value: Any) -> str:
     text = " ".join(str(value).split())
-    if not text.startswith("+"):
+    if not text.startswith("+") or _E164.fullmatch(text):
         return text
     import phonenumbers
 
