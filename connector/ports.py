@@ -140,9 +140,10 @@ class UnitOfWork(Protocol):
         """Changes in the inbox of one side (pending or waiting), by external ID."""
         ...
 
-    def pending_by_match_key(self, pair: str, entity: str, system: str,
-                             keys: Collection[str]) -> dict[str, list[Change]]:
-        """Changes in the inbox of one side (pending or waiting) that have these match keys."""
+    def inbox_by_match_key(self, pair: str, entity: str, system: str, keys: Collection[str],
+                           known: Mapping[int, Change]) -> dict[str, list[Change]]:
+        """Changes in the inbox of one side (pending or waiting) that have these match keys;
+        those in `known`, by ID, are not loaded again."""
         ...
 
     def settle(self, change_ids: Collection[int]) -> None:

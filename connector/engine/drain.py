@@ -56,8 +56,10 @@ def drain(session: Session, entity: str) -> None:
     """Work off the inbox of an entity. Raises `RetryLater` where a system went away: what was
     not written stays in the inbox."""
     for gathered in batches(session, entity, Planned()):
-        for change in gathered.taken:
-            session.count_read(entity, session.pair.role_of(change.system))
+        for side in session.pair.sides:
+            taken = sum(change.system == side.system for change in gathered.taken)
+            if taken:
+                session.count_read(entity, side.role, taken)
         works, refused = decided(session, entity, gathered.groups)
         set_aside(session, entity, gathered, refused)
         carry_out(session, entity, works)

@@ -102,7 +102,8 @@ class Gathering:
         return self.out
 
     def _take(self, changes: Iterable[Change]) -> None:
-        new = [c for c in changes if (c.system, c.external_id) not in self.changes]
+        new = [c for c in changes if (c.system, c.external_id) not in self.changes
+               and not c.hint]  # a hint is read again in its own turn
         for side in self.pair.sides:
             ids = {c.external_id for c in new if c.system == side.system}
             if ids:
@@ -133,9 +134,10 @@ class Gathering:
             self.claims.update(self.uow.claims(self.pair.name, self.entity, keys))
         self.claimed = self.uow.links_by_canonical(self.pair.name, self.entity,
                                                    set(self.claims.values()))
+        known = {c.id: c for c in self.changes.values()}
         for side in self.pair.sides:
-            found = self.uow.pending_by_match_key(self.pair.name, self.entity, side.system,
-                                                  keys) if keys else {}
+            found = self.uow.inbox_by_match_key(self.pair.name, self.entity, side.system, keys,
+                                                known) if keys else {}
             self._take(c for same in found.values() for c in same)
             self.by_key[side.role] = {
                 key: [c for c in same if (c.system, c.external_id) not in self.links]

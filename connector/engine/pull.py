@@ -6,7 +6,8 @@ and nothing is read twice in vain.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from connector.domain.actions import OutcomeKind
@@ -38,7 +39,7 @@ def pull(session: Session, entity: str, side: Side, planned: Planned, *,
 
 def _pull_from(session: Session, entity: str, side: Side, cursor: str | None, planned: Planned,
                *, everything: bool, count: bool) -> None:
-    for page in side.adapter.pull(side.mappings[entity].object, cursor):
+    for page in _ahead(side.adapter.pull(side.mappings[entity].object, cursor)):
         session.guard()
         session.crash("page read")
         echoes = _receive(session, entity, side, page, planned, everything=everything)
@@ -46,6 +47,15 @@ def _pull_from(session: Session, entity: str, side: Side, cursor: str | None, pl
             session.count_read(entity, side.role, echoes)
             session.tallies[entity, side.role].outcomes[OutcomeKind.UNCHANGED] += echoes
         session.observe(entity, "pull", len(page.records))
+
+
+def _ahead(pages: Iterator[Page]) -> Iterator[Page]:
+    """The pages, each next one being read while the one before is stored."""
+    with ThreadPoolExecutor(1, "pull") as reader:
+        coming = reader.submit(next, pages, None)
+        while (page := coming.result()) is not None:
+            coming = reader.submit(next, pages, None)
+            yield page
 
 
 def _receive(session: Session, entity: str, side: Side, page: Page, planned: Planned, *,

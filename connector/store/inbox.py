@@ -57,16 +57,21 @@ class InboxRows(Rows):
                              external_ids)
         return {row.external_id: _change(row) for row in rows}
 
-    def pending_by_match_key(self, pair: str, entity: str, system: str,
-                             keys: Collection[str]) -> dict[str, list[Change]]:
+    def inbox_by_match_key(self, pair: str, entity: str, system: str, keys: Collection[str],
+                           known: Mapping[int, Change]) -> dict[str, list[Change]]:
+        query = select(inbox.c.id, inbox.c.match_key, inbox.c.external_id).where(
+            inbox.c.pair == pair, inbox.c.entity == entity, inbox.c.system == system)
+        rows = sorted(self.where_in(query, inbox.c.match_key, keys))
+        missing = {row.external_id for row in rows if row.id not in known}
+        loaded = self.inbox_by_external(pair, entity, system, missing) if missing else {}
         found: dict[str, list[Change]] = {}
-        for row in self.where_in(self._inbox_of(pair, entity, system), inbox.c.match_key, keys):
-            found.setdefault(row.match_key, []).append(_change(row))
+        for id, match_key, external_id in rows:
+            found.setdefault(match_key, []).append(known.get(id) or loaded[external_id])
         return found
 
     def _inbox_of(self, pair: str, entity: str, system: str) -> Select[Any]:
         return select(inbox).where(inbox.c.pair == pair, inbox.c.entity == entity,
-                                   inbox.c.system == system).order_by(inbox.c.id)
+                                   inbox.c.system == system)
 
     def settle(self, change_ids: Collection[int]) -> None:
         self.execute_among(delete(inbox), inbox.c.id, change_ids)

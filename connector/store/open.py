@@ -67,7 +67,8 @@ def _sqlite(url: str, database: str | None) -> Engine:
         connection.execute("PRAGMA busy_timeout=10000")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA cache_size=-65536")  # kB
+        connection.execute("PRAGMA wal_autocheckpoint=8000")  # pages of 4 kB
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
