@@ -140,6 +140,11 @@ class UnitOfWork(Protocol):
         """Changes in the inbox of one side (pending or waiting), by external ID."""
         ...
 
+    def inbox_versions(self, pair: str, entity: str, system: str,
+                       external_ids: Collection[str]) -> dict[str, str]:
+        """Only the versions of changes in the inbox, by external ID."""
+        ...
+
     def inbox_by_match_key(self, pair: str, entity: str, system: str, keys: Collection[str],
                            known: Mapping[int, Change]) -> dict[str, list[Change]]:
         """Changes in the inbox of one side (pending or waiting) that have these match keys;

@@ -60,16 +60,22 @@ def _ahead(pages: Iterator[Page]) -> Iterator[Page]:
 
 def _receive(session: Session, entity: str, side: Side, page: Page, planned: Planned, *,
              everything: bool) -> int:
-    """Put a page into the inbox; returns how many of its records were echoes."""
+    """Put a page into the inbox; returns how many of its records were echoes.
+
+    A record that waits there in the same version stays as it is, and is not counted again.
+    """
     pair = session.pair
     with session.store.begin() as uow:
-        versions = uow.versions(pair.name, entity, side.system,
-                                [record.external_id for record in page.records])
+        ids = [record.external_id for record in page.records]
+        versions = uow.versions(pair.name, entity, side.system, ids)
+        kept = uow.inbox_versions(pair.name, entity, side.system, ids)
         news = list(page.records) if everything else fresh(page.records, versions)
-        changes = [change_of(entity, side.system, record.external_id, record) for record in news]
+        echoes = len(page.records) - len(news)
+        changes = [change_of(entity, side.system, record.external_id, record)
+                   for record in fresh(news, kept)]
         uow.receive(pair.name, keyed(session, uow, entity, side, changes, versions, planned))
         uow.save_cursor(pair.name, entity, side.system, page.cursor)
-    return len(page.records) - len(news)
+    return echoes
 
 
 def keyed(session: Session, uow: UnitOfWork, entity: str, side: Side, changes: Sequence[Change],

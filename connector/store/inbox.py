@@ -57,6 +57,14 @@ class InboxRows(Rows):
                              external_ids)
         return {row.external_id: _change(row) for row in rows}
 
+    def inbox_versions(self, pair: str, entity: str, system: str,
+                       external_ids: Collection[str]) -> dict[str, str]:
+        query = select(inbox.c.external_id, inbox.c.version).where(
+            inbox.c.pair == pair, inbox.c.entity == entity, inbox.c.system == system,
+            inbox.c.hint.is_(False))
+        return {external_id: version for external_id, version in
+                self.where_in(query, inbox.c.external_id, external_ids)}
+
     def inbox_by_match_key(self, pair: str, entity: str, system: str, keys: Collection[str],
                            known: Mapping[int, Change]) -> dict[str, list[Change]]:
         query = select(inbox.c.id, inbox.c.match_key, inbox.c.external_id).where(
