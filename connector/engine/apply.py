@@ -20,9 +20,11 @@ from connector.domain.records import (
     WriteResult,
     WriteStatus,
 )
+from connector.engine.gather import Planned
 from connector.engine.group import Work
 from connector.engine.intents import Outgoing, outgoing
 from connector.engine.keep import Keeping, Result
+from connector.engine.reread import reread
 from connector.engine.session import Session
 from connector.errors import RetryLater, SystemUnreachable
 from connector.ports import UnitOfWork
@@ -124,30 +126,9 @@ def _read_again(session: Session, entity: str,
                 wanted[role].append(intent.external_id)
     changes = {}
     for role, ids in wanted.items():
-        for external_id, record in read(session, entity, role, ids).items():
-            changes[role, external_id] = change_of(
-                entity, session.pair.side(role).system, external_id, record)
+        for external_id, change in reread(session, entity, role, ids, Planned()).items():
+            changes[role, external_id] = change
     return changes
-
-
-def read(session: Session, entity: str, role: Role,
-         external_ids: Sequence[str]) -> dict[str, RemoteRecord | None]:
-    """Records as they are now, in as few calls as the system allows; None where one is gone."""
-    side = session.pair.side(role)
-    size = side.adapter.capabilities.read_batch
-    found: dict[str, RemoteRecord | None] = dict.fromkeys(external_ids)
-    for start in range(0, len(external_ids), size):
-        found.update(side.adapter.get(side.mappings[entity].object,
-                                      external_ids[start:start + size]))
-    return found
-
-
-def change_of(entity: str, system: str, external_id: str, record: RemoteRecord | None) -> Change:
-    """A record just read, as a change for the inbox; a deletion where it is gone."""
-    if record is None:
-        return Change(0, entity, system, external_id, "", deleted=True)
-    return Change(0, entity, system, external_id, record.version, record.payload,
-                  record.deleted, record.reference)
 
 
 def _all(results: dict[int, dict[Role, Result]]) -> list[WriteResult]:
@@ -205,8 +186,7 @@ def _look_again(session: Session, batch: Batch) -> None:
     entity = batch.intents[0].entity
     role = session.pair.role_of(batch.intents[0].system)
     ids = [intent.external_id for intent in batch.intents if intent.external_id]
-    changes = [change_of(entity, session.pair.side(role).system, ext, record)
-               for ext, record in read(session, entity, role, ids).items()]
+    changes = list(reread(session, entity, role, ids, Planned()).values())
     with session.store.begin() as uow:
         uow.receive(session.pair.name, changes)
         uow.settle_batches(session.pair.name, [batch.key])

@@ -11,15 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from connector.domain.actions import OutcomeKind
-from connector.domain.records import Change, Page, RemoteRecord
-from connector.engine.apply import change_of, read
+from connector.domain.records import Change, Page
 from connector.engine.echo import fresh
-from connector.engine.gather import Planned, references
-from connector.engine.match import match_key
+from connector.engine.gather import Planned
 from connector.engine.pair import Side
+from connector.engine.reread import change_of, keyed, reread
 from connector.engine.session import Session
-from connector.errors import CursorExpired, RecordFailed
-from connector.ports import UnitOfWork
+from connector.errors import CursorExpired
 
 
 def pull(session: Session, entity: str, side: Side, planned: Planned, *,
@@ -78,27 +76,6 @@ def _receive(session: Session, entity: str, side: Side, page: Page, planned: Pla
     return echoes
 
 
-def keyed(session: Session, uow: UnitOfWork, entity: str, side: Side, changes: Sequence[Change],
-          linked: dict[str, str], planned: Planned) -> list[Change]:
-    """The changes with the match keys of those that have no link yet."""
-    fields = session.pair.policies[entity].match
-    mapping = session.pair.key_maps[entity, side.role]
-    unlinked = [c for c in changes if c.external_id not in linked and not c.deleted]
-    if not fields or not unlinked:
-        return list(changes)
-    known = references(uow, session.pair, side,
-                       [ref for c in unlinked for ref in mapping.references(c.payload)], planned)
-    keys = {}
-    for change in unlinked:
-        try:
-            if mapping.selects(change.payload):
-                keys[change.external_id] = match_key(fields, mapping.decode(
-                    change.payload, lambda parent, ext: known.get((parent, ext))))
-        except RecordFailed:
-            continue  # told when the change is taken up
-    return [replace(c, match_key=keys.get(c.external_id, "")) for c in changes]
-
-
 def refreshed(session: Session, entity: str, changes: Sequence[Change],
               planned: Planned) -> list[Change]:
     """The changes, hints read again: a hint says that something changed, never what."""
@@ -108,15 +85,9 @@ def refreshed(session: Session, entity: str, changes: Sequence[Change],
     found: dict[int, Change] = {}
     for side in session.pair.sides:
         mine = {c.external_id: c for c in hints if c.system == side.system}
-        records = read(session, entity, side.role, list(mine)) if mine else {}
-        with session.store.begin() as uow:
-            linked = uow.versions(session.pair.name, entity, side.system, list(mine))
-            now = [_as_read(mine[ext], record) for ext, record in records.items()]
-            found.update({c.id: c for c in keyed(session, uow, entity, side, now, linked,
-                                                 planned)})
+        if mine:
+            now = reread(session, entity, side.role, list(mine), planned)
+            found.update({mine[ext].id: replace(change, id=mine[ext].id,
+                                                attempts=mine[ext].attempts)
+                          for ext, change in now.items()})
     return [found.get(c.id, c) for c in changes]
-
-
-def _as_read(hint: Change, record: RemoteRecord | None) -> Change:
-    change = change_of(hint.entity, hint.system, hint.external_id, record)
-    return replace(change, id=hint.id, attempts=hint.attempts)

@@ -27,6 +27,7 @@ from connector.engine.pair import Pair
 from connector.engine.plan import fingerprint
 from connector.engine.plan_file import Gate, Plan
 from connector.engine.pull import pull
+from connector.engine.reread import reread
 from connector.engine.session import LEASE_TTL, Observe, Session, unobserved
 from connector.errors import ConnectorError, RunFailed
 from connector.ports import Clock, Store
@@ -97,10 +98,9 @@ class Engine:
                 uow.release(self.pair.name, [f"conflict:{conflict.canonical_id}"])
             links = uow.links_by_canonical(self.pair.name, conflict.entity,
                                            [conflict.canonical_id])
-            uow.receive(self.pair.name, [
-                Change(0, conflict.entity, link.system, link.external_id, "", hint=True)
-                for link in links.get(conflict.canonical_id, ())])
-        return self._drain_only(conflict.entity, "resolve")
+        return self._again(conflict.entity, "resolve",
+                           [(link.system, link.external_id)
+                            for link in links.get(conflict.canonical_id, ())])
 
     def replay(self, letter: DeadLetter) -> Run:
         """Read a parked record again and try it once more."""
@@ -108,17 +108,20 @@ class Engine:
         source, colon, origin = external_id.partition(":")
         if colon and source in self.pair.policies:  # made from another document: begin there
             entity, external_id = source, origin
-        with self.store.begin() as uow:
-            uow.receive(self.pair.name,
-                        [Change(0, entity, letter.system, external_id, "", hint=True)])
-        return self._drain_only(entity, "replay")
+        return self._again(entity, "replay", [(letter.system, external_id)])
 
     # ---- the parts of a run
 
-    def _drain_only(self, entity: str, trigger: str) -> Run:
+    def _again(self, entity: str, trigger: str, records: Sequence[tuple[str, str]]) -> Run:
+        """Read records (system, external ID) again and work off the entity's inbox."""
         becomes = self.pair.policies[entity].becomes
         with self._session(trigger, unobserved) as session:
             recover(session)
+            for side in self.pair.sides:
+                mine = [external_id for system, external_id in records if system == side.system]
+                changes = reread(session, entity, side.role, mine, Planned()) if mine else {}
+                with self.store.begin() as uow:
+                    uow.receive(self.pair.name, list(changes.values()))
             drain(session, entity)
             if becomes is not None:
                 drain(session, becomes.entity)

@@ -62,7 +62,7 @@ class InboxRows(Rows):
         query = select(inbox.c.external_id, inbox.c.version).where(
             inbox.c.pair == pair, inbox.c.entity == entity, inbox.c.system == system,
             inbox.c.hint.is_(False))
-        return {external_id: version for external_id, version in
+        return {row[0]: row[1] for row in
                 self.where_in(query, inbox.c.external_id, external_ids)}
 
     def inbox_by_match_key(self, pair: str, entity: str, system: str, keys: Collection[str],
