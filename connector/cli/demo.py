@@ -114,9 +114,10 @@ class Story:
     def order_goes_out(self) -> None:
         """The order made from the quote is shipped, invoiced and paid in the ERP."""
         order = self._order()
-        for action in ("ship", "invoice"):
-            self.erp("POST", f"/v1/sales_orders/actions/{action}",
-                     {"rows": [{"id": order["id"], "carrier": "Express"}]})
+        for action, more in (("ship", {"carrier": "Express"}), ("invoice", {})):
+            (done,) = self.erp("POST", f"/v1/sales_orders/actions/{action}",
+                               {"rows": [{"id": order["id"], **more}]})["rows"]
+            assert done["ok"], done
         invoice = next(i for i in self.erp("GET", "/v1/invoices?limit=1000")["rows"]
                        if i["sales_order_id"] == order["id"])
         self.erp("POST", "/v1/payments", {"invoice_id": invoice["id"], "reference": "BANK-1",
