@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import pytest
 from pydantic import BaseModel
@@ -15,7 +18,9 @@ from connector.adapters.http import HttpSettings
 from connector.adapters.memory import MemorySettings
 from connector.adapters.native_crm import NativeCrmSettings
 from connector.adapters.native_erp import NativeErpSettings
+from connector.adapters.registry import kinds
 from connector.cli.app import app
+from connector.cli.runs import NEEDS_ATTENTION
 from connector.config import (
     BecomesConfig,
     Config,
@@ -25,12 +30,18 @@ from connector.config import (
     PairConfig,
     read_config,
 )
-from connector.domain.entities import ENTITIES
+from connector.domain.entities import ENTITIES, FieldType
+from connector.mapping.compile import compile_mapping
+from connector.mapping.document import FieldSpec, LinesSpec, MappingDocument, read_document
+from connector.mapping.formula import FUNCTIONS
 from connector.mapping.transforms import REGISTRY
+from connector.native.crm.objects import OBJECTS as CRM_OBJECTS
+from connector.native.erp.objects import OBJECTS as ERP_OBJECTS
 from connector.native.faults import CALLS, HOOKS
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 
 
 def text(name: str) -> str:
@@ -46,7 +57,29 @@ def commands(command: Any, path: str = "") -> list[tuple[str, Any]]:
             for found in commands(inner, f"{path} {name}")]
 
 
-COMMANDS = commands(get_command(app))
+ROOT_COMMAND: Any = get_command(app)
+COMMANDS = commands(ROOT_COMMAND)
+
+
+def choices(annotation: Any) -> Iterator[str]:
+    """The words that a setting takes, where it takes only some."""
+    for inner in get_args(annotation):
+        if isinstance(inner, str):
+            yield inner
+        elif get_origin(annotation) is not dict:
+            yield from choices(inner)
+
+
+def blocks(kind: str) -> list[Any]:
+    """The YAML blocks of all pages that are marked as `kind`."""
+    return [pytest.param(found, id=f"{page.name}-{i}") for page in PAGES for i, found in enumerate(
+        re.findall(rf"```yaml {kind}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL))]
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link can lead to within a page."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 @pytest.mark.parametrize(("words", "command"), COMMANDS, ids=[c[0] for c in COMMANDS])
@@ -58,6 +91,31 @@ def test_every_command_and_option_is_documented(words: str, command: Any) -> Non
         assert not long or any(o in row for o in long), f"connector {words} {long}"
 
 
+def test_the_options_of_every_command_are_documented() -> None:
+    page = text("cli.md")
+    assert not [o for p in ROOT_COMMAND.params for o in p.opts if f"{o}`" not in page
+                and f"{o} " not in page]
+
+
+def test_every_exit_code_is_documented() -> None:
+    codes = {value.exit_code for value in vars(errors).values()
+             if isinstance(value, type) and issubclass(value, errors.ConnectorError)}
+    rows = set(re.findall(r"^\| (\d+) \|", text("cli.md"), re.MULTILINE))
+    assert {str(code) for code in codes | {0, 2, NEEDS_ATTENTION, 130}} == rows
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_commands_that_a_page_shows_exist(page: Path) -> None:
+    known = {words: {o for p in command.params for o in p.opts} for words, command in COMMANDS}
+    shown = re.findall(r"^ {4,}(?:\.venv/bin/)?connector (.+?)(?: {2,}#.*)?$",
+                       page.read_text(encoding="utf-8"), re.MULTILINE)
+    for line in shown:
+        given = shlex.split(line)
+        words = next((w for n in (2, 1) if (w := " ".join(given[:n])) in known), None)
+        assert words is not None, line
+        assert {o for o in given if o.startswith("--")} <= known[words], line
+
+
 @pytest.mark.parametrize("model", [Config, LogConfig, PairConfig, EntityConfig, FieldConfig,
                                    BecomesConfig, HttpSettings, NativeCrmSettings,
                                    NativeErpSettings, MemorySettings])
@@ -65,11 +123,36 @@ def test_every_setting_is_documented(model: type[BaseModel]) -> None:
     page = text("configuration.md")
     for name, field in model.model_fields.items():
         assert f"`{field.alias or name}`" in page, f"{model.__name__}.{name}"
+        for word in choices(field.annotation):
+            shown = re.sub(r"^prefer_(crm|erp)(_unless_blank)?$", r"{prefer\2: ", word)
+            assert f"`{word}`" in page or shown in page, f"{model.__name__}.{name}: {word}"
+
+
+def test_every_kind_of_system_is_documented() -> None:
+    assert not [kind for kind in kinds() if f"`{kind}`" not in text("configuration.md")]
+
+
+@pytest.mark.parametrize("model", [MappingDocument, LinesSpec, FieldSpec])
+def test_every_key_of_a_mapping_is_documented(model: type[BaseModel]) -> None:
+    page = text("mappings.md")
+    for name, field in model.model_fields.items():
+        assert f"`{name}`" in page, f"{model.__name__}.{name}"
+        assert not [w for w in choices(field.annotation) if f"`{w}`" not in page]
 
 
 def test_every_transform_is_documented() -> None:
     page = text("mappings.md")
     assert not [name for name in REGISTRY if f"| `{name}` |" not in page]
+
+
+def test_every_lossy_transform_says_so() -> None:
+    said = re.findall(r"^\| `(\w+)` \| .*Lossy\. \|$", text("mappings.md"), re.MULTILINE)
+    assert set(said) == {name for name, t in REGISTRY.items() if t.lossy}
+
+
+def test_every_function_of_a_formula_is_documented() -> None:
+    page = text("mappings.md").partition("## Formulas")[2]
+    assert not [name for name in FUNCTIONS if f"`{name}`" not in page]
 
 
 def test_every_error_is_documented() -> None:
@@ -87,16 +170,44 @@ def test_every_entity_and_field_is_documented() -> None:
         assert not [f for f in (*entity.fields, *entity.line_fields) if f"`{f}`" not in row]
 
 
+def test_every_choice_is_documented_in_its_order() -> None:
+    page = text("concepts.md")
+    for entity in ENTITIES.values():
+        for field in (f for f in entity.fields.values() if f.type is FieldType.CHOICE):
+            row = next(line for line in page.splitlines()
+                       if line.startswith(f"| {entity.name} `{field.name}` |"))
+            assert re.findall(r"`(\w+)`", row)[1:] == list(field.choices)
+
+
+def test_every_object_of_the_native_systems_is_documented() -> None:
+    page = text("native.md")
+    assert not [name for name in (*CRM_OBJECTS, *ERP_OBJECTS) if f"`{name}`" not in page]
+
+
 def test_every_fault_is_documented() -> None:
     assert not [kind for kind in (*CALLS, *HOOKS) if f"`{kind}`" not in text("native.md")]
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))],
-                         ids=lambda p: p.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
-        if "://" not in target:
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        other = (page.parent / name) if name else page
+        assert other.exists(), f"{page.name}: {target}"
+        assert not anchor or anchor in anchors(other), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_modules_and_files_that_a_page_names_exist(page: Path) -> None:
+    content = page.read_text(encoding="utf-8")
+    for name in re.findall(r"`(connector(?:\.[a-z_]+)+)", content):
+        package, _, last = name.rpartition(".")
+        assert name == "connector.adapters" or name == "connector.runners" \
+            or find_spec(package if last[0].isupper() else name), f"{page.name}: {name}"
+    for name in re.findall(r"`((?:connector|tests|benchmarks|flows)/[\w/.]+)`", content):
+        assert (ROOT / name).exists(), f"{page.name}: {name}"
 
 
 def test_make_targets_of_the_readme_exist() -> None:
@@ -111,3 +222,17 @@ def test_the_example_config_holds() -> None:
     assert set(config.pairs["main"].entities) == set(ENTITIES)
 
 
+@pytest.mark.parametrize("block", blocks("config"))
+def test_configs_that_a_page_shows_hold(block: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(block, encoding="utf-8")
+    config, _ = read_config(path)
+    assert config.pairs
+
+
+@pytest.mark.parametrize("block", blocks("mapping"))
+def test_mappings_that_a_page_shows_hold(block: str, tmp_path: Path) -> None:
+    path = tmp_path / "mapping.yaml"
+    path.write_text(block, encoding="utf-8")
+    document = read_document(path).document
+    assert compile_mapping(document, ENTITIES[document.entity]).readable

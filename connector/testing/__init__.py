@@ -1,0 +1,1 @@
+"""Shipped for authors of adapters and stores: the suites that hold them to their promises."""

