@@ -36,6 +36,7 @@ from connector.errors import (
 from connector.ports import Clock
 
 T = TypeVar("T")
+_GROWING = wait_exponential_jitter(multiplier=0.2, max=10)
 LONGEST_WAIT = 60.0
 """Seconds that a `Retry-After` is obeyed within a run; a longer one ends the call."""
 
@@ -153,7 +154,7 @@ class Connection:
     def _wait(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         asked = error.error.after if isinstance(error, _Again) else None
-        return asked if asked is not None else wait_exponential_jitter(0.2, 10)(state)
+        return asked if asked is not None else _GROWING(state)
 
     def _once(self, method: str, path: str, query: Mapping[str, str] | None,
               data: bytes | None, headers: Mapping[str, str] | None, repeatable: bool,

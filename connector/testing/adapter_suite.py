@@ -1,0 +1,260 @@
+"""The promises of an adapter. Inherit `AdapterSuite` and give it a `world` fixture.
+
+Everything is done through the adapter, but for `edit` and `delete`, which change a record behind
+its back, as a user of the system does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from connector.domain.records import (
+    Batch,
+    Intent,
+    Operation,
+    Page,
+    RemoteRecord,
+    WriteResult,
+    WriteStatus,
+)
+from connector.errors import AccessDenied, CursorExpired, SystemUnreachable
+from connector.ports import Adapter
+
+_MADE = {Operation.CREATE: WriteStatus.CREATED, Operation.UPDATE: WriteStatus.UPDATED}
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterWorld:
+    """A system to prove an adapter on.
+
+    `payload(n)` is a new record's payload, each n another one; `text_field` and `decimal_field`
+    name fields of it, with the value that a Decimal is written as. `wrong_credentials` and
+    `unreachable` are adapters that can't get in, where there are such.
+    """
+
+    adapter: Adapter
+    object: str
+    payload: Callable[[int], dict[str, Any]]
+    text_field: str
+    edit: Callable[[str, Mapping[str, Any]], None]
+    delete: Callable[[str], None]
+    decimal_field: str = ""
+    decimal_values: Sequence[Any] = ()
+    invalid: Mapping[str, Any] | None = None
+    wrong_credentials: Adapter | None = None
+    unreachable: Adapter | None = None
+
+
+def intent(n: int, payload: Mapping[str, Any], operation: Operation = Operation.CREATE, *,
+           record: RemoteRecord | None = None) -> Intent:
+    """An intent for the n-th record, or for one that is there."""
+    return Intent(f"{operation}:{n}", "thing", str(n), "system", operation, payload, {},
+                  f"other:{n}", record.external_id if record else None,
+                  record.version if record else None)
+
+
+def batch(world: AdapterWorld, intents: Sequence[Intent], key: str = "key") -> Batch:
+    """A batch of intents of one operation."""
+    return Batch(key, world.object, intents[0].operation, tuple(intents))
+
+
+def create(world: AdapterWorld, *numbers: int) -> list[RemoteRecord]:
+    """Records made through the adapter."""
+    size = world.adapter.capabilities.write_batch
+    made = []
+    for start in range(0, len(numbers), size):
+        some = numbers[start:start + size]
+        results = world.adapter.write(batch(
+            world, [intent(n, world.payload(n)) for n in some], f"create {some[0]}"))
+        made += [_record(r) for r in results]
+    return made
+
+
+def change(world: AdapterWorld, record: RemoteRecord, changes: Mapping[str, Any],
+           key: str = "change") -> WriteResult:
+    """One change made through the adapter."""
+    (result,) = world.adapter.write(batch(
+        world, [intent(0, changes, Operation.UPDATE, record=record)], key))
+    return result
+
+
+def _record(result: WriteResult) -> RemoteRecord:
+    assert result.record is not None, result.error
+    return result.record
+
+
+def pull(world: AdapterWorld, cursor: str | None = None) -> list[Page]:
+    """All pages since a cursor."""
+    return list(world.adapter.pull(world.object, cursor))
+
+
+def ids(pages: Sequence[Page]) -> list[str]:
+    """The external IDs in pages."""
+    return [record.external_id for page in pages for record in page.records]
+
+
+class AdapterSuite:
+    """One test for each promise."""
+
+    def test_a_pull_reads_every_record_once(self, world: AdapterWorld) -> None:
+        made = create(world, *range(1, 8))
+        read = ids(pull(world))
+        assert {r.external_id for r in made} <= set(read)
+        assert len(read) == len(set(read))
+
+    def test_a_cursor_is_text_and_leads_on_from_every_page(self, world: AdapterWorld) -> None:
+        create(world, *range(1, 8))
+        everything = set(ids(pull(world)))
+        seen = set[str]()
+        for page in pull(world):
+            assert isinstance(page.cursor, str)
+            seen |= {record.external_id for record in page.records}
+            assert seen | set(ids(pull(world, page.cursor))) == everything
+
+    def test_a_pull_from_the_end_brings_what_changed_since(self, world: AdapterWorld) -> None:
+        _, second = create(world, 1, 2)
+        cursor = pull(world)[-1].cursor
+        world.edit(second.external_id, {world.text_field: "changed since"})
+        (third,) = create(world, 3)
+        pages = pull(world, cursor)
+        changed = {r.external_id: r for page in pages for r in page.records}
+        assert {second.external_id, third.external_id} <= set(changed)
+        assert changed[second.external_id].payload[world.text_field] == "changed since"
+
+    def test_a_record_that_changes_between_pages_is_not_missed(self, world: AdapterWorld) -> None:
+        made = create(world, *range(1, 8))
+        pages = world.adapter.pull(world.object, None)
+        first = next(pages)
+        world.edit(made[-1].external_id, {world.text_field: "between pages"})
+        rest = list(pages)
+        last = (rest or [first])[-1].cursor
+        read = [record for page in (first, *rest, *pull(world, last)) for record in page.records]
+        assert any(r.payload[world.text_field] == "between pages" for r in read)
+
+    def test_records_of_one_instant_are_not_lost(self, world: AdapterWorld) -> None:
+        made = create(world, *range(1, min(world.adapter.capabilities.write_batch, 40)))
+        assert {r.external_id for r in made} <= set(ids(pull(world)))
+
+    def test_a_strange_cursor_is_told(self, world: AdapterWorld) -> None:
+        with pytest.raises(CursorExpired):
+            pull(world, "no cursor of ours")
+
+    def test_the_version_moves_with_the_record_and_only_then(self, world: AdapterWorld) -> None:
+        (made,) = create(world, 1)
+        again = world.adapter.get(world.object, [made.external_id])[made.external_id]
+        assert again.version == made.version
+        world.edit(made.external_id, {world.text_field: "edited"})
+        edited = world.adapter.get(world.object, [made.external_id])[made.external_id]
+        assert edited.version != made.version
+        result = change(world, edited, {world.text_field: "changed"})
+        assert _record(result).version != edited.version
+
+    def test_a_stale_write_changes_nothing(self, world: AdapterWorld) -> None:
+        if not world.adapter.capabilities.locks:
+            pytest.skip("the system has no optimistic locking")
+        (made,) = create(world, 1)
+        world.edit(made.external_id, {world.text_field: "theirs"})
+        result = change(world, made, {world.text_field: "ours"})
+        assert result.status is WriteStatus.STALE
+        now = world.adapter.get(world.object, [made.external_id])[made.external_id]
+        assert now.payload[world.text_field] == "theirs"
+
+    def test_a_create_returns_the_record_with_its_reference(self, world: AdapterWorld) -> None:
+        (result,) = world.adapter.write(batch(world, [intent(1, world.payload(1))]))
+        record = _record(result)
+        assert result.status is WriteStatus.CREATED
+        assert record.external_id
+        assert record.version
+        assert record.reference == "other:1"
+        assert record.payload[world.text_field] == world.payload(1)[world.text_field]
+
+    def test_a_repeated_create_makes_no_second_record(self, world: AdapterWorld) -> None:
+        once = batch(world, [intent(n, world.payload(n)) for n in (1, 2)], "the same")
+        first = [_record(r).external_id for r in world.adapter.write(once)]
+        again = [_record(r).external_id for r in world.adapter.write(once)]
+        assert first == again
+        assert len(ids(pull(world))) == 2
+
+    def test_results_stand_in_order_and_one_bad_record_harms_no_other(
+            self, world: AdapterWorld) -> None:
+        if world.invalid is None:
+            pytest.skip("the system takes anything")
+        results = world.adapter.write(batch(world, [
+            intent(1, world.payload(1)), intent(2, world.invalid), intent(3, world.payload(3))]))
+        assert [r.status for r in results] == [WriteStatus.CREATED, WriteStatus.REJECTED,
+                                               WriteStatus.CREATED]
+        assert results[1].error
+        assert [_record(results[i]).reference for i in (0, 2)] == ["other:1", "other:3"]
+
+    def test_a_record_that_is_not_there_is_told(self, world: AdapterWorld) -> None:
+        (made,) = create(world, 1)
+        nobody = replace(made, external_id="999999")
+        assert change(world, nobody, {world.text_field: "x"}).status is WriteStatus.GONE
+
+    def test_records_are_found_by_reference(self, world: AdapterWorld) -> None:
+        made = create(world, 1, 2)
+        found = world.adapter.find(world.object, ["other:1", "other:2", "other:77"])
+        assert {ref: r.external_id for ref, r in found.items()} == {
+            "other:1": made[0].external_id, "other:2": made[1].external_id}
+
+    def test_get_leaves_out_what_is_not_there(self, world: AdapterWorld) -> None:
+        (made,) = create(world, 1)
+        assert set(world.adapter.get(world.object, [made.external_id, "999999"])) \
+            == {made.external_id}
+        assert world.adapter.get(world.object, []) == {}
+
+    def test_a_deletion_shows(self, world: AdapterWorld) -> None:
+        kind = world.adapter.capabilities.deletions
+        if kind == "none":
+            pytest.skip("the system shows no deletions")
+        first, _ = create(world, 1, 2)
+        cursor = pull(world)[-1].cursor
+        world.delete(first.external_id)
+        shown = {r.external_id: r for page in pull(world, cursor) for r in page.records}
+        record = shown[first.external_id]
+        assert record.deleted if kind == "tombstone" else record.payload["archived"] is True
+        assert record.version != first.version
+
+    @pytest.mark.parametrize("text", ["Żółć 日本 \U0001f600 'x' \"y\" <z>", "x" * 200, "a\nb\tc"])
+    def test_text_survives(self, world: AdapterWorld, text: str) -> None:
+        (made,) = create(world, 1)
+        change(world, made, {world.text_field: text})
+        (again,) = world.adapter.get(world.object, [made.external_id]).values()
+        assert again.payload[world.text_field] == text
+
+    def test_numbers_survive_exactly(self, world: AdapterWorld) -> None:
+        if not world.decimal_field:
+            pytest.skip("the object holds no number")
+        (made,) = create(world, 1)
+        for value in world.decimal_values:
+            result = change(world, made, {world.decimal_field: value}, f"to {value}")
+            made = _record(result)
+            given = made.payload[world.decimal_field]
+            assert not isinstance(given, float)
+            assert Decimal(given) == Decimal(value)
+
+    def test_the_fields_are_described(self, world: AdapterWorld) -> None:
+        create(world, 1)
+        assert world.text_field in world.adapter.describe(world.object).fields
+
+    def test_the_check_names_the_system(self, world: AdapterWorld) -> None:
+        assert world.adapter.check()
+
+    def test_wrong_credentials_are_told(self, world: AdapterWorld) -> None:
+        if world.wrong_credentials is None:
+            pytest.skip("the system asks for none")
+        with pytest.raises(AccessDenied):
+            world.wrong_credentials.check()
+
+    def test_a_system_that_is_away_is_told(self, world: AdapterWorld) -> None:
+        if world.unreachable is None:
+            pytest.skip("the system can't be away")
+        with pytest.raises(SystemUnreachable):
+            world.unreachable.check()
+        results = world.unreachable.write(batch(world, [intent(1, world.payload(1))]))
+        assert {r.status for r in results} <= {WriteStatus.RETRY, WriteStatus.UNKNOWN}
