@@ -293,6 +293,11 @@ class UnitOfWork(Protocol):
         """The records have succeeded."""
         ...
 
+    def dead_versions(self, pair: str, entity: str, system: str,
+                      external_ids: Collection[str]) -> dict[str, str]:
+        """Only the versions in which records were parked, by external ID."""
+        ...
+
     def dead_letters(self, pair: str, *, entity: str | None = None) -> list[DeadLetter]:
         """Parked records, oldest first."""
         ...

@@ -35,6 +35,7 @@ from connector.engine.session import Session
 from connector.errors import RecordFailed
 from connector.ports import UnitOfWork
 
+_LIVE = (ConflictState.OPEN, ConflictState.DECIDED)
 MAX_REQUEUES = 5
 """Times a record that keeps moving is taken up again within one run."""
 
@@ -77,6 +78,7 @@ class Keeping:
         self.claims: dict[str, str] = {}
         self.released: list[str] = []
         self.ended: list[Group] = []
+        self.matched: list[str] = []
         self.closed: dict[int, str] = {}
         self.returned: dict[tuple[Role, str], dict[str, Any] | RecordFailed] = {}
 
@@ -234,6 +236,9 @@ class Keeping:
         if role not in group.linked:
             self.released.append(f"{self.entity}:{system}:{seen.external_id}")
             self.released.append(f"{self.entity}:{group.canonical_id}@{system}")
+            own = self.pair.canonical_id(self.entity, system, seen.external_id)
+            if own != group.canonical_id:
+                self.matched.append(own)
         for key in group.match_keys:
             self.claims[key] = group.canonical_id
 
@@ -407,6 +412,9 @@ class Keeping:
             uow.bury(pair, self.session.run_id, now, self.failures)
         if self.succeeded:
             uow.resolve_dead_letters(pair, self.succeeded)
+        if self.matched:  # whoever was asked which record it is need not be asked any more
+            self.closed.update({c.id: "it was linked" for c in uow.conflicts(
+                pair, entity=self.entity, canonical_ids=self.matched, states=_LIVE)})
         if self.closed:
             uow.settle_conflicts(pair, self.entity, self.closed)
         for group in self.ended:

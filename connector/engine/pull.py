@@ -60,13 +60,16 @@ def _receive(session: Session, entity: str, side: Side, page: Page, planned: Pla
              everything: bool) -> int:
     """Put a page into the inbox; returns how many of its records were echoes.
 
-    A record that waits there in the same version stays as it is, and is not counted again.
+    A record that waits there in the same version, or was parked in it, stays as it is and is not
+    counted again; `everything` tries the parked ones once more.
     """
     pair = session.pair
     with session.store.begin() as uow:
         ids = [record.external_id for record in page.records]
         versions = uow.versions(pair.name, entity, side.system, ids)
         kept = uow.inbox_versions(pair.name, entity, side.system, ids)
+        if not everything:
+            kept.update(uow.dead_versions(pair.name, entity, side.system, ids))
         news = list(page.records) if everything else fresh(page.records, versions)
         echoes = len(page.records) - len(news)
         changes = [change_of(entity, side.system, record.external_id, record)

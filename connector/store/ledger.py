@@ -143,7 +143,8 @@ class LedgerRows(Rows):
             {change.trace_key for change, *_ in failures})}
         rows = {change.trace_key: {
             "pair": pair, "trace_key": change.trace_key, "entity": change.entity,
-            "system": change.system, "external_id": change.external_id, "stage": stage,
+            "system": change.system, "external_id": change.external_id,
+            "version": change.version, "stage": stage,
             "error": error, "message": message, "payload": dump(change.payload),
             "attempts": kept.get(change.trace_key, 0) + 1, "run_id": run_id,
             "at": at.isoformat()} for change, stage, error, message in failures}
@@ -154,6 +155,14 @@ class LedgerRows(Rows):
     def resolve_dead_letters(self, pair: str, trace_keys: Collection[str]) -> None:
         self.execute_among(delete(dead_letters).where(dead_letters.c.pair == pair),
                            dead_letters.c.trace_key, trace_keys)
+
+    def dead_versions(self, pair: str, entity: str, system: str,
+                      external_ids: Collection[str]) -> dict[str, str]:
+        query = select(dead_letters.c.external_id, dead_letters.c.version).where(
+            dead_letters.c.pair == pair, dead_letters.c.entity == entity,
+            dead_letters.c.system == system)
+        return {row[0]: row[1]
+                for row in self.where_in(query, dead_letters.c.external_id, external_ids)}
 
     def dead_letters(self, pair: str, *, entity: str | None = None) -> list[DeadLetter]:
         query = select(dead_letters).where(dead_letters.c.pair == pair)

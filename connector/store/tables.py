@@ -157,6 +157,7 @@ dead_letters = Table(
     Column("entity", String(50), nullable=False),
     Column("system", String(100), nullable=False),
     Column("external_id", String(255), nullable=False),
+    Column("version", String(255), nullable=False),
     Column("stage", String(20), nullable=False),
     Column("error", String(100), nullable=False),
     Column("message", Text, nullable=False),

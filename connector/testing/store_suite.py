@@ -219,6 +219,7 @@ class StoreSuite:
                 (letter,) = uow.dead_letters(P)
                 assert (letter.attempts, letter.payload, letter.message) \
                     == (tries, {"name": "a"}, "no")
+                assert uow.dead_versions(P, E, "crm", ["a", "b"]) == {"a": "1"}
         with store.begin() as uow:
             uow.resolve_dead_letters(P, ["customer/crm/b"])
             assert len(uow.dead_letters(P, entity=E)) == 1

@@ -57,6 +57,7 @@ def upgrade() -> None:
         sa.Column("entity", sa.String(length=50), nullable=False),
         sa.Column("system", sa.String(length=100), nullable=False),
         sa.Column("external_id", sa.String(length=255), nullable=False),
+        sa.Column("version", sa.String(length=255), nullable=False),
         sa.Column("stage", sa.String(length=20), nullable=False),
         sa.Column("error", sa.String(length=100), nullable=False),
         sa.Column("message", sa.Text(), nullable=False),
