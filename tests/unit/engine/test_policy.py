@@ -1,0 +1,186 @@
+"""One field: whose value stands, by which rule, and what is kept of the loser."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from connector.domain.actions import FieldConflict
+from connector.domain.entities import ENTITIES
+from connector.domain.policies import CRM, ERP, FieldPolicy, Role
+from connector.domain.values import MISSING
+from connector.engine.pair import Rule
+from connector.engine.policy import LEFT, Verdict, changed, preferred, settle, step_back
+from connector.errors import RecordFailed
+
+BOTH: frozenset[Role] = frozenset((CRM, ERP))
+
+
+def rule(name: str = "email", entity: str = "customer", **policy: Any) -> Rule:
+    return Rule(name, ENTITIES[entity].fields[name], FieldPolicy(**policy), BOTH)
+
+
+def told(given: Rule, base: Any, crm: Any, erp: Any, decision: Any = None) -> Verdict:
+    return settle(given, given.name, base, {CRM: crm, ERP: erp}, decision)
+
+
+def test_a_side_that_did_not_change_has_no_say() -> None:
+    assert told(rule(), "a", "b", "a") == Verdict("changed in the crm", CRM)
+    assert told(rule(), "a", "a", "b") == Verdict("changed in the erp", ERP)
+    assert told(rule(), "a", None, "a") == Verdict("changed in the crm", CRM)
+
+
+def test_the_same_change_on_both_sides_agrees() -> None:
+    verdict = told(rule(conflict="fail"), "a", "b", "b")
+    assert verdict.agreed
+    assert verdict.conflict is None
+
+
+@pytest.mark.parametrize(("crm", "erp"), [(MISSING, "b"), ("b", MISSING), (MISSING, MISSING)])
+def test_a_side_that_says_nothing_is_not_a_blank_one(crm: Any, erp: Any) -> None:
+    assert told(rule(owner="erp"), "a", crm, erp) == LEFT
+
+
+def test_two_changes_wait_for_a_person_with_all_three_values() -> None:
+    verdict = told(rule(), "a", "b", "c")
+    assert verdict.winner is None
+    assert verdict.value is MISSING
+    assert verdict.conflict == FieldConflict("email", "a", "b", "c", "", "both_changed")
+
+
+@pytest.mark.parametrize(("conflict", "crm", "erp", "winner"), [
+    ("prefer_crm", "b", "c", CRM), ("prefer_erp", "b", "c", ERP),
+    ("prefer_crm", None, "c", CRM), ("prefer_erp", "b", None, ERP),
+    ("prefer_crm_unless_blank", "b", "c", CRM), ("prefer_crm_unless_blank", None, "c", ERP),
+    ("prefer_erp_unless_blank", "b", "c", ERP), ("prefer_erp_unless_blank", "b", None, CRM)])
+def test_a_resolution_picks_a_side_and_keeps_both_values(
+        conflict: Any, crm: Any, erp: Any, winner: Role) -> None:
+    assert preferred(conflict, {CRM: crm, ERP: erp}) == winner
+    verdict = told(rule(conflict=conflict), "a", crm, erp)
+    assert verdict.winner == winner
+    assert verdict.conflict == FieldConflict("email", "a", crm, erp, conflict.replace("_", " "))
+
+
+def test_a_resolution_has_no_say_where_one_side_alone_changed() -> None:
+    assert told(rule(conflict="prefer_erp"), "a", "b", "a") == Verdict("changed in the crm", CRM)
+
+
+def test_the_policy_fail_names_field_and_values() -> None:
+    with pytest.raises(RecordFailed, match="email was changed on both sides, to b in the CRM and "
+                       "to c in the ERP") as failed:
+        told(rule(conflict="fail"), "a", "b", "c")
+    assert (failed.value.stage, failed.value.field) == ("merge", "email")
+
+
+def test_a_person_overrules_owner_direction_and_resolution() -> None:
+    for given in (rule(), rule(owner="erp"), rule(direction="to_crm"), rule(conflict="fail")):
+        assert told(given, "a", "b", "c", {"take": "crm"}).winner == CRM
+        third = told(given, "a", "b", "c", {"value": "d"})
+        assert (third.winner, third.value, third.conflict) == (None, "d", None)
+
+
+def test_a_decision_is_void_once_both_sides_agree() -> None:
+    assert told(rule(), "a", "b", "b", {"value": "d"}).agreed
+
+
+class TestOwner:
+    def test_its_change_wins_without_a_conflict(self) -> None:
+        assert told(rule(owner="erp"), "a", "a", "b") == Verdict("owner: erp", ERP)
+
+    def test_a_change_of_the_other_side_is_put_back_and_recorded(self) -> None:
+        verdict = told(rule(owner="erp"), "a", "b", "a")
+        assert verdict.winner == ERP
+        assert verdict.conflict == FieldConflict("email", "a", "b", "a", "owner: erp", "put_back")
+
+    def test_both_changes_are_recorded(self) -> None:
+        verdict = told(rule(owner="crm"), "a", "b", "c")
+        assert verdict.winner == CRM
+        assert verdict.conflict == FieldConflict("email", "a", "b", "c", "owner: crm",
+                                                 "both_changed")
+
+    def test_filling_a_blank_on_first_contact_is_no_conflict(self) -> None:
+        assert told(rule(owner="erp"), MISSING, None, "b") == Verdict("owner: erp", ERP)
+
+    def test_another_value_on_first_contact_is_recorded(self) -> None:
+        verdict = told(rule(owner="erp"), MISSING, "b", "c")
+        assert verdict.winner == ERP
+        assert verdict.conflict == FieldConflict("email", None, "b", "c", "owner: erp",
+                                                 "both_changed")
+
+
+class TestDirection:
+    def test_it_carries_the_sources_change(self) -> None:
+        assert told(rule(direction="to_erp"), "a", "b", "a") == Verdict("to_erp", CRM)
+        assert told(rule(direction="to_crm"), "a", "a", "b") == Verdict("to_crm", ERP)
+
+    def test_it_puts_the_other_sides_change_back(self) -> None:
+        verdict = told(rule(direction="to_crm"), "a", "b", "a")
+        assert verdict.winner == ERP
+        assert verdict.rule == "to_crm: the change in the crm is put back"
+
+    def test_the_source_wins_where_both_changed(self) -> None:
+        assert told(rule(direction="to_erp", conflict="fail"), "a", "b", "c") \
+            == Verdict("to_erp", CRM)
+
+    def test_create_only_leaves_what_stands(self) -> None:
+        assert told(rule(direction="create_only"), "a", "b", "c") == LEFT
+
+
+class TestBlank:
+    def test_it_is_carried_over_as_any_value(self) -> None:
+        assert told(rule(), "a", "a", None).winner == ERP
+
+    def test_ignore_never_blanks(self) -> None:
+        assert told(rule(on_blank="ignore"), "a", "a", None) == LEFT
+        assert told(rule(on_blank="ignore"), "a", "a", "b").winner == ERP
+        assert told(rule(on_blank="ignore", owner="erp"), "a", "a", None) == LEFT
+
+    def test_fill_only_writes_where_the_other_side_is_blank(self) -> None:
+        assert told(rule(on_blank="fill_only"), "a", "a", "b") == LEFT
+        assert told(rule(on_blank="fill_only"), None, None, "b").winner == ERP
+
+    def test_zero_and_false_are_no_blanks(self) -> None:
+        assert told(rule("on_hold", on_blank="ignore"), True, True, False).winner == ERP
+        assert told(rule("credit_limit", on_blank="ignore"), 1, 1, 0).winner == ERP
+
+
+class TestFirstContact:
+    def test_the_side_that_has_a_value_fills_the_other(self) -> None:
+        assert told(rule(), MISSING, None, "b") == Verdict("only the erp has it", ERP)
+        assert told(rule(), MISSING, "b", None) == Verdict("only the crm has it", CRM)
+
+    def test_two_values_are_a_conflict_without_a_base(self) -> None:
+        assert told(rule(), MISSING, "b", "c").conflict == FieldConflict("email", None, "b", "c")
+
+
+class TestForwardOnly:
+    status = staticmethod(lambda **policy: rule("status", "order", **policy))
+
+    def test_a_step_forward_is_carried_over(self) -> None:
+        assert told(self.status(), "draft", "draft", "shipped").winner == ERP
+
+    def test_a_step_back_waits_for_a_person(self) -> None:
+        verdict = told(self.status(), "shipped", "draft", "shipped")
+        assert verdict.winner is None
+        assert verdict.conflict == FieldConflict("status", "shipped", "draft", "shipped", "",
+                                                 "step_back")
+
+    def test_a_step_back_meets_the_resolution(self) -> None:
+        verdict = told(self.status(conflict="prefer_erp"), "shipped", "draft", "shipped")
+        assert verdict.winner == ERP
+        assert verdict.conflict is not None
+        assert verdict.conflict.settled_by == "prefer erp"
+
+    @pytest.mark.parametrize(("now", "then", "back"), [
+        ("draft", "confirmed", False), ("confirmed", "draft", True), ("paid", "cancelled", False),
+        ("cancelled", "draft", True), ("cancelled", "cancelled", False), (None, "draft", False),
+        ("draft", None, True)])
+    def test_the_order_of_the_choices(self, now: Any, then: Any, back: bool) -> None:
+        assert step_back(ENTITIES["order"].fields["status"], now, then) is back
+
+
+def test_without_a_base_everything_is_a_change() -> None:
+    assert changed(MISSING, None)
+    assert changed(None, "a")
+    assert not changed(None, None)
