@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 
-.PHONY: demo test lint types contracts docs-check check crash bench lock clean
+.PHONY: demo test check lint types contracts bench lock clean
 
 demo: .venv/runtime
 	$(BIN)/connector demo $(if $(KEEP),--keep)
@@ -22,9 +22,6 @@ types: .venv/develop
 
 contracts: .venv/develop
 	$(BIN)/lint-imports
-
-crash: .venv/develop
-	$(BIN)/pytest -m slow
 
 bench: .venv/develop
 	$(BIN)/python benchmarks/first_load.py

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import logging
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,11 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import structlog
 from pydantic import ValidationError
 
 import connector
 from connector.adapters.registry import adapter_class
-from connector.config import Config, PairConfig, read_config, secret
+from connector.config import Config, LogConfig, PairConfig, read_config, secret
 from connector.engine.pair import Pair, Side
 from connector.engine.run import Engine
 from connector.errors import ConfigInvalid
@@ -112,6 +115,7 @@ class Connector:
                     self._side("erp", conf.erp, name, conf), policies)
 
     def _side(self, role: Any, system: str, pair: str, conf: PairConfig) -> Side:
+        adapter = self.adapter(system)
         mappings = self.mappings(system)
         for entity in conf.entities:
             if entity not in mappings:
@@ -120,7 +124,7 @@ class Connector:
                     ["pairs", pair, "entities", entity],
                     f"there is no mapping {kind}/{entity}.yaml.",
                     "Write one in a folder named under `mappings`, or take the entity out.")
-        return Side(role, system, self.adapter(system), mappings)
+        return Side(role, system, adapter, mappings)
 
     def engine(self, name: str,
                crash: Callable[[str], None] = lambda _point: None) -> Engine:
@@ -138,10 +142,24 @@ class Connector:
 def open_connector(path: Path, clock: Clock | None = None) -> Connector:
     """Read the config at `path` and wire what it says. Raises `ConfigInvalid`."""
     config, file = read_config(path)
+    log_to_stderr(config.log)
     # A batch makes some hundred thousand small objects and no cycles: at its default threshold
     # the collector walks them all, again and again, for a tenth of a run's time.
     gc.set_threshold(100_000, 20, 100)
     return Connector(config, file, clock or SystemClock())
+
+
+def log_to_stderr(conf: LogConfig) -> None:
+    """Let the program's own log go to standard error, as the config says."""
+    shown: structlog.typing.Processor = structlog.processors.JSONRenderer() \
+        if conf.format == "json" else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars,
+                    structlog.processors.add_log_level,
+                    structlog.processors.TimeStamper(fmt="iso", utc=True), shown],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(
+            conf.level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr), cache_logger_on_first_use=False)
 
 
 def shipped(name: str) -> Path:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import orjson
 import requests
+import structlog
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
@@ -136,7 +137,7 @@ class Connection:
         tries = Retrying(
             retry=retry_if_exception(lambda e: isinstance(e, _Again)),
             stop=stop_after_attempt(self.settings.max_attempts), wait=self._wait,
-            sleep=self._clock.sleep, reraise=True)
+            sleep=self._clock.sleep, before_sleep=self._told, reraise=True)
         try:
             return tries(self._once, method, path, query, data, headers, repeatable, accept)
         except _Again as last:
@@ -150,6 +151,11 @@ class Connection:
         """Give connections and threads back."""
         self._session.close()
         self._threads.shutdown(wait=False)
+
+    def _told(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        structlog.get_logger().info("call is repeated", system=self.settings.name,
+                                    tries=state.attempt_number, error=str(error))
 
     def _wait(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None

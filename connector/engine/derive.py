@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from connector.domain.entities import ENTITIES, pack
-from connector.domain.policies import CRM, Becomes
+from connector.domain.policies import Becomes, other
 from connector.domain.records import Change
 from connector.engine.group import Group
 from connector.engine.pair import Pair
@@ -20,11 +20,12 @@ _ITS_OWN = {"number", "status", "remark"}
 def derived_change(pair: Pair, becomes: Becomes, group: Group) -> Change | None:
     """The change that brings up the document which `group` has become, if it has."""
     base = group.base or {}
-    seen = group.sides.get(CRM)
+    source = other(becomes.made_in)
+    seen = group.sides.get(source)
     if base.get(becomes.when_field) != becomes.when_value or seen is None or seen.record is None:
         return None
     record = derived_record(becomes, group.entity, group.canonical_id, seen.record)
-    return Change(0, becomes.entity, pair.crm.system, f"{group.entity}:{seen.external_id}",
+    return Change(0, becomes.entity, pair.side(source).system, f"{group.entity}:{seen.external_id}",
                   seen.version, pack(ENTITIES[becomes.entity], record),
                   derived_from=group.canonical_id)
 

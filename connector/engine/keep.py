@@ -12,6 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import structlog
+
 from connector.domain.actions import Action, ActionKind, FieldChange, Outcome, OutcomeKind
 from connector.domain.entities import ENTITIES, pack, unpack
 from connector.domain.ledger import ConflictState
@@ -302,6 +304,9 @@ class Keeping:
              counted: bool = True) -> None:
         """Park changes with what went wrong."""
         for change in changes:
+            structlog.get_logger().info(
+                "record failed", run=self.session.run_id, record=change.trace_key,
+                stage=failure.stage, error=type(failure).__name__)
             self.failures.append((change, failure.stage, type(failure).__name__, str(failure)))
             outcome = Outcome(OutcomeKind.FAILED, self.entity, self.pair.role_of(change.system),
                               change.external_id, canonical_id, reason=str(failure),

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import structlog
+
 from connector.domain.actions import Action, ActionKind, OutcomeKind
 from connector.domain.ledger import Conflict, DeadLetter, Run, RunState
 from connector.domain.records import Change
@@ -184,6 +186,8 @@ class Engine:
         session = Session(self.pair, self.store, self.clock, uuid.uuid4().hex[:12], lease,
                           observe, self._crash)
         started = self.clock.now()
+        log = structlog.get_logger().bind(run=session.run_id, pair=self.pair.name)
+        log.info("run started", trigger=trigger)
         self.run = Run(session.run_id, self.pair.name, trigger, RunState.RUNNING, started)
         try:
             with self.store.begin() as uow:
@@ -191,8 +195,11 @@ class Engine:
                 if trigger != "plan":
                     uow.save_run(self.run)
             yield session
+            log.info("run ended", writes=session.written,
+                     read=sum(tally.read for tally in session.tallies.values()))
         except ConnectorError as error:
             self._keep_run(session, trigger, RunState.FAILED, str(error))
+            log.info("run failed", error=type(error).__name__, message=str(error))
             raise
         finally:
             self.store.release_lease(self.pair.name, lease)

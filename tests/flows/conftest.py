@@ -1,0 +1,5 @@
+"""The pair of the integration tests."""
+
+from tests.integration.conftest import pair
+
+__all__ = ["pair"]

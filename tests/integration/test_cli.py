@@ -1,0 +1,184 @@
+"""The command line as a person uses it: output, exit codes, and the message for each mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import KEY, TOKEN, Pair
+
+
+def cli(pair: Pair | None, *words: str, config: Path | None = None,
+        token: str = TOKEN) -> subprocess.CompletedProcess[str]:
+    """Run `connector` and give what it said."""
+    where = config or (pair.config if pair else Path("config.yaml"))
+    return subprocess.run(
+        [sys.executable, "-m", "connector.cli", "--config", str(where), *words], text=True,
+        capture_output=True, check=False,
+        env={**os.environ, "NATIVE_CRM_TOKEN": token, "NATIVE_ERP_KEY": KEY})
+
+
+def test_the_whole_way(pair: Pair, tmp_path: Path) -> None:
+    account = pair.crm("POST", "accounts", {"name": "Acme", "vatNumber": "DE1"})
+    checked = cli(pair, "check")
+    assert checked.returncode == 0, checked.stdout
+    assert "WRONG" not in checked.stdout
+    planned = cli(pair, "plan", "--out", str(tmp_path / "plan.json"))
+    assert "1 create" in planned.stdout
+    assert pair.in_erp("customers") == []
+    applied = cli(pair, "apply", str(tmp_path / "plan.json"))
+    assert applied.returncode == 0, applied.stderr
+    assert len(pair.in_erp("customers")) == 1
+    synced = cli(pair, "sync", "--json")
+    assert synced.returncode == 0, synced.stderr
+    assert json.loads(synced.stdout)["state"] == "completed"
+    assert json.loads(cli(pair, "status", "--json").stdout)["open_conflicts"] == 0
+    told = json.loads(cli(pair, "explain", "customer", account["id"], "name", "--json").stdout)
+    assert [(f["field"], f["value"], f["rule"]) for f in told["fields"]] \
+        == [("name", "Acme", "new")]
+    assert "created" in cli(pair, "history", "customer", account["id"]).stdout
+
+
+def test_a_conflict_is_settled_on_the_command_line(pair: Pair) -> None:
+    account = pair.crm("POST", "accounts", {"name": "Acme", "vatNumber": "DE1"})
+    pair.sync()
+    pair.crm("PATCH", f"accounts/{account['id']}", {"city": "Bonn"})
+    pair.edit_erp("customers", 1, address={"town": "Berlin"})
+    assert cli(pair, "sync").returncode == 0
+    (conflict,) = json.loads(cli(pair, "conflicts", "list", "--json").stdout)
+    assert (conflict["crm"], conflict["erp"]) == ("Bonn", "Berlin")
+    number = str(conflict["id"])
+    assert "Bonn" in cli(pair, "conflicts", "show", number).stdout
+    assert cli(pair, "conflicts", "resolve", number).returncode == 1
+    assert cli(pair, "conflicts", "resolve", number, "--take", "crm").returncode == 0
+    assert pair.in_erp("customers")[0]["address"]["town"] == "Bonn"
+    again = cli(pair, "conflicts", "resolve", number, "--take", "erp")
+    assert (again.returncode, "settled already" in again.stderr) == (1, True)
+
+
+def test_a_failed_record_is_parked_replayed_and_discarded(pair: Pair) -> None:
+    odd = pair.crm("POST", "accounts", {"name": "Odd", "vatNumber": "DE2", "country": "QQ"})
+    synced = cli(pair, "sync")
+    assert synced.returncode == 7
+    (letter,) = json.loads(cli(pair, "dead-letters", "list", "--json").stdout)
+    assert letter["trace_key"] == f"customer/crm/{odd['id']}"
+    number = str(letter["id"])
+    assert "QQ" in cli(pair, "dead-letters", "show", number).stdout
+    assert cli(pair, "dead-letters", "replay", number).returncode == 7
+    pair.crm("PATCH", f"accounts/{odd['id']}", {"country": "DE"})
+    assert cli(pair, "dead-letters", "replay", number).returncode == 0
+    assert len(pair.in_erp("customers")) == 1
+    assert json.loads(cli(pair, "dead-letters", "list", "--json").stdout) == []
+    gone = cli(pair, "dead-letters", "discard", number)
+    assert (gone.returncode, "no dead letter" in gone.stderr) == (1, True)
+
+
+def said(done: subprocess.CompletedProcess[str]) -> str:
+    """A user's mistake ends in a message, never in a stack trace."""
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("error: "), done.stderr
+    return done.stderr
+
+
+MISTAKES = [
+    ("pairs:", "pairs: [", 3, "config.yaml:"),
+    ("born_in: crm", "borne_in: crm", 3, "borne_in: unknown key"),
+    ("conflict: {prefer: erp}", "conflict: newest", 3, "pairs.main.entities.product.conflict"),
+    ("list_price: {owner: erp}", "list_prize: {owner: erp}", 3, "no field 'list_prize'"),
+    ("adapter: native_erp", "adapter: sap", 3, "no adapter 'sap'"),
+    ("token: env:NATIVE_CRM_TOKEN", "token: env:NOT_SET_ANYWHERE", 3,
+     "environment variable NOT_SET_ANYWHERE is not set"),
+    ("url: http", "url: ftp", 3, "an http(s) URL is expected"),
+    ("store: sqlite:///connector.db", "store: sqlite:////no/such/dir/x.db", 3,
+     "/no/such/dir does not exist"),
+    ("crm: crm", "crm: sales", 3, "names the system 'sales'"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "code", "words"), MISTAKES, ids=[m[1] for m in MISTAKES])
+def test_a_wrong_config_is_told_with_its_place(pair: Pair, old: str, new: str, code: int,
+                                               words: str) -> None:
+    text = pair.config.read_text(encoding="utf-8")
+    assert old in text
+    pair.config.write_text(text.replace(old, new, 1), encoding="utf-8")
+    done = cli(pair, "sync")
+    assert done.returncode == code, done.stderr
+    assert words in said(done)
+
+
+def test_a_wrong_mapping_is_told_with_its_line(pair: Pair, tmp_path: Path) -> None:
+    folder = tmp_path / "mine" / "native_erp"
+    folder.mkdir(parents=True)
+    (folder / "customer.yaml").write_text(
+        "system: native_erp\nentity: customer\nobject: customers\nfields:\n"
+        "  name: display_name\n  vat_nummer: tax.vat_no\n", encoding="utf-8")
+    text = pair.config.read_text(encoding="utf-8")
+    pair.config.write_text(text.replace("# mappings: [my-mappings]", "mappings: [mine]"),
+                           encoding="utf-8")
+    words = said(cli(pair, "sync"))
+    assert "customer.yaml:6:" in words
+    assert "vat_nummer" in words
+    assert "Did you mean vat_number?" in words
+    assert said(cli(pair, "mappings", "lint", str(tmp_path / "mine"))) == words
+
+
+def test_mapped_fields_that_a_system_has_not_are_told_by_check(pair: Pair,
+                                                              tmp_path: Path) -> None:
+    from connector.bootstrap import shipped
+
+    folder = tmp_path / "mine" / "native_erp"
+    folder.mkdir(parents=True)
+    mapping = (shipped("mappings") / "native_erp" / "customer.yaml").read_text(encoding="utf-8")
+    (folder / "customer.yaml").write_text(mapping.replace("tax.vat_no", "tax.vat_nr"),
+                                          encoding="utf-8")
+    text = pair.config.read_text(encoding="utf-8")
+    pair.config.write_text(text.replace("# mappings: [my-mappings]", "mappings: [mine]"),
+                           encoding="utf-8")
+    done = cli(pair, "check", "--json")
+    assert done.returncode == 1
+    (wrong,) = [row for row in json.loads(done.stdout) if not row["ok"]]
+    assert (wrong["what"], "tax.vat_nr" in wrong["found"]) == ("erp", True)
+
+
+def test_a_wrong_token_and_a_system_that_is_away_are_told(pair: Pair) -> None:
+    wrong = cli(pair, "sync", token="nonsense")
+    assert wrong.returncode == 4
+    assert "crm: GET /api/products: 401" in said(wrong)
+    assert "nonsense" not in wrong.stderr
+    text = pair.config.read_text(encoding="utf-8")
+    pair.config.write_text(text.replace(pair.erp_url, "http://127.0.0.1:9"), encoding="utf-8")
+    away = cli(pair, "sync")
+    assert away.returncode == 5
+    assert "erp can't be reached at http://127.0.0.1:9" in said(away)
+
+
+def test_two_syncs_at_once_do_no_harm(pair: Pair) -> None:
+    import socket
+
+    token = pair.connector.store.acquire_lease("main", f"{socket.gethostname()}:{os.getpid()}", 60)
+    busy = cli(pair, "sync")
+    assert (busy.returncode, "being worked on" in said(busy)) == (6, True)
+    pair.connector.store.release_lease("main", token)
+    assert cli(pair, "sync").returncode == 0
+
+
+def test_init_writes_a_config_that_holds(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    assert cli(None, "init", config=path).returncode == 0
+    there = cli(None, "init", config=path)
+    assert (there.returncode, "is there already" in said(there)) == (3, True)
+    assert cli(None, "init", "--force", config=path).returncode == 0
+    assert cli(None, "mappings", "lint", config=path).returncode == 0
+
+
+def test_a_missing_config_and_a_wrong_plan_are_told(pair: Pair, tmp_path: Path) -> None:
+    done = cli(None, "sync", config=tmp_path / "none.yaml")
+    assert (done.returncode, "connector init" in said(done)) == (3, True)
+    (tmp_path / "plan.json").write_text("{}", encoding="utf-8")
+    done = cli(pair, "apply", str(tmp_path / "plan.json"))
+    assert (done.returncode, "not a plan file" in said(done)) == (3, True)
