@@ -22,7 +22,7 @@ from connector.engine.pair import Pair, Side
 from connector.engine.run import Engine
 from connector.errors import ConfigInvalid
 from connector.mapping.compile import Mapping
-from connector.mapping.document import load_mappings
+from connector.mapping.load import load_mappings
 from connector.mapping.transforms import REGISTRY, load_transforms
 from connector.mapping.yaml_file import YamlFile
 from connector.ports import Adapter, Clock, Store

@@ -100,7 +100,7 @@ def lint(
 ) -> None:
     """Check mappings without any system: YAML, fields, transforms, values."""
     from connector.bootstrap import shipped
-    from connector.mapping.document import load_mappings
+    from connector.mapping.load import load_mappings
     from connector.mapping.transforms import REGISTRY, load_transforms
 
     root = folder or shipped("mappings")

@@ -8,9 +8,9 @@ from connector.domain.actions import FieldConflict
 from connector.domain.policies import CRM
 from connector.domain.records import Change
 from connector.engine.apply import carry_out
+from connector.engine.entries import Entries
 from connector.engine.gather import Gathered, Planned, gather
 from connector.engine.group import Group, Work
-from connector.engine.keep import Keeping
 from connector.engine.plan import decide
 from connector.engine.pull import refreshed
 from connector.engine.session import Session
@@ -73,22 +73,22 @@ def set_aside(session: Session, entity: str, gathered: Gathered,
         return
     pair = session.pair
     with session.store.begin() as uow:
-        keeping = Keeping(session, entity)
+        entries = Entries(session, entity)
         for change, failure in gathered.failed:
-            keeping.fail([change], failure)
+            entries.fail([change], failure)
         for group, failure in refused:
-            keeping.fail(group.changes, failure, group.canonical_id)
+            entries.fail(group.changes, failure, group.canonical_id)
         for change, wanted, reason in gathered.waiting:
-            keeping.wait([change], wanted, reason)
+            entries.wait([change], wanted, reason)
         for change, reason in gathered.skipped:
-            keeping.skip(change, reason)
+            entries.skip(change, reason)
         asked = []
         for change, canonical_id, question, title in gathered.ambiguous:
-            keeping.ask(change, canonical_id, question.reason)
+            entries.ask(change, canonical_id, question.reason)
             asked.append((canonical_id, title, _question(session, change, question.candidates)))
         if asked:
             uow.open_conflicts(pair.name, entity, session.run_id, session.clock.now(), asked)
-        keeping.save(uow)
+        entries.save(uow)
 
 
 def _question(session: Session, change: Change, candidates: tuple[str, ...]) -> FieldConflict:

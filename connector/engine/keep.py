@@ -1,4 +1,4 @@
-"""Keeps what came of a batch, in one transaction: links, snapshots, outcomes, settled rows.
+"""Takes in what came of a batch of writes.
 
 What a system returned becomes what was last seen of it. Where that differs from what it was
 told (it assigned a number, rounded, defaulted), the difference is a change of that side, and the
@@ -12,9 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import structlog
-
-from connector.domain.actions import Action, ActionKind, FieldChange, Outcome, OutcomeKind
+from connector.domain.actions import Action, ActionKind, Outcome, OutcomeKind
 from connector.domain.entities import ENTITIES, pack, unpack
 from connector.domain.ledger import ConflictState
 from connector.domain.policies import Role, other
@@ -29,6 +27,7 @@ from connector.domain.records import (
     WriteStatus,
 )
 from connector.engine.derive import derived_change
+from connector.engine.entries import Entries
 from connector.engine.gather import Planned, references
 from connector.engine.group import Group, Seen, Work
 from connector.engine.intents import Outgoing
@@ -37,7 +36,6 @@ from connector.engine.session import Session
 from connector.errors import RecordFailed
 from connector.ports import UnitOfWork
 
-_LIVE = (ConflictState.OPEN, ConflictState.DECIDED)
 MAX_REQUEUES = 5
 """Times a record that keeps moving is taken up again within one run."""
 
@@ -59,29 +57,12 @@ _OUTCOME = {ActionKind.CREATE: OutcomeKind.CREATED, ActionKind.UPDATE: OutcomeKi
             ActionKind.NONE: OutcomeKind.UNCHANGED}
 
 
-class Keeping:
-    """One batch's results on their way into the store; everything is saved in bulk at the end."""
+class Keeping(Entries):
+    """Takes the results of works in, and turns them into entries."""
 
     def __init__(self, session: Session, entity: str) -> None:
-        self.session, self.entity = session, entity
-        self.pair = session.pair
-        self.rules = session.pair.rules[entity]
+        super().__init__(session, entity)
         self.next: list[Work] = []
-        self.links: list[Link] = []
-        self.snapshots: list[Snapshot] = []
-        self.outcomes: list[Outcome] = []
-        self.settled: list[int] = []
-        self.succeeded: list[str] = []
-        self.batches: list[str] = []
-        self.derived: dict[str, Change] = {}
-        self.received: list[Change] = []
-        self.failures: list[tuple[Change, str, str, str]] = []
-        self.waits: dict[int, str] = {}
-        self.claims: dict[str, str] = {}
-        self.released: list[str] = []
-        self.ended: list[Group] = []
-        self.matched: list[str] = []
-        self.closed: dict[int, str] = {}
         self.returned: dict[tuple[Role, str], dict[str, Any] | RecordFailed] = {}
 
     def take(self, uow: UnitOfWork, works: Sequence[Work], out: Outgoing, results: Results,
@@ -262,7 +243,7 @@ class Keeping:
             kind = _OUTCOME[action.kind]
             if any(not c.settled_by for a in work.actions for c in a.conflicts):
                 kind = OutcomeKind.CONFLICT
-            self._outcome(change, kind, group.canonical_id, action.target, action.changes,
+            self.outcome(change, kind, group.canonical_id, action.target, action.changes,
                           refusal or action.reason or _linked_with(action))
             self.settled.append(change.id)
             if kind is not OutcomeKind.CONFLICT:
@@ -278,15 +259,6 @@ class Keeping:
                     return action
         return work.actions[0]
 
-    def _outcome(self, change: Change, kind: OutcomeKind, canonical_id: str = "",
-                 target: Role | None = None, changes: tuple[FieldChange, ...] = (),
-                 reason: str = "") -> None:
-        outcome = Outcome(kind, self.entity, self.pair.role_of(change.system), change.external_id,
-                          canonical_id, target, changes, reason)
-        self.session.count(outcome)
-        if kind is not OutcomeKind.UNCHANGED or reason:
-            self.outcomes.append(outcome)
-
     def _outcome_uncounted(self, work: Work) -> None:
         for action in work.actions:
             if action.target is not None:
@@ -300,47 +272,11 @@ class Keeping:
         changes = work.group.changes or self._stand_in(work.group)
         self.fail(changes, failure, work.group.canonical_id, counted=bool(work.group.changes))
 
-    def fail(self, changes: Iterable[Change], failure: RecordFailed, canonical_id: str = "", *,
-             counted: bool = True) -> None:
-        """Park changes with what went wrong."""
-        for change in changes:
-            structlog.get_logger().info(
-                "record failed", run=self.session.run_id, record=change.trace_key,
-                stage=failure.stage, error=type(failure).__name__)
-            self.failures.append((change, failure.stage, type(failure).__name__, str(failure)))
-            outcome = Outcome(OutcomeKind.FAILED, self.entity, self.pair.role_of(change.system),
-                              change.external_id, canonical_id, reason=str(failure),
-                              counted=counted)
-            self.session.count(outcome)
-            self.outcomes.append(outcome)
-
     def _stand_in(self, group: Group) -> list[Change]:
         """A change to be parked for a work that no change brought up."""
         return [Change(0, self.entity, self.pair.side(role).system, seen.external_id,
                        seen.version, hint=True)
                 for role, seen in group.sides.items() if not seen.virtual][:1]
-
-    def wait(self, changes: Iterable[Change], wanted: str, reason: str,
-             canonical_id: str = "") -> None:
-        """Let changes wait for a link."""
-        for change in changes:
-            self.waits[change.id] = wanted
-            self._outcome(change, OutcomeKind.WAITING, canonical_id, reason=reason)
-
-    def skip(self, change: Change, reason: str) -> None:
-        """Settle a change that calls for nothing."""
-        self._outcome(change, OutcomeKind.SKIPPED, reason=reason)
-        self.settled.append(change.id)
-        self.succeeded.append(change.trace_key)
-
-    def leave(self, change: Change, reason: str) -> None:
-        """Account for a change that stays in the inbox."""
-        self._outcome(change, OutcomeKind.SKIPPED, reason=reason)
-
-    def ask(self, change: Change, canonical_id: str, reason: str) -> None:
-        """Hold a change up until a person has said which record it is."""
-        self.waits[change.id] = f"conflict:{canonical_id}"
-        self._outcome(change, OutcomeKind.CONFLICT, canonical_id, reason=reason)
 
     def _again(self, work: Work, reason: str) -> None:
         """Take the work's changes up again: at once, a few times; then in the next run."""
@@ -348,7 +284,7 @@ class Keeping:
             role = self.pair.role_of(change.system)
             self.session.requeued[change.trace_key] += 1
             if self.session.requeued[change.trace_key] > MAX_REQUEUES:
-                self._outcome(change, OutcomeKind.WAITING, work.group.canonical_id, reason=reason)
+                self.outcome(change, OutcomeKind.WAITING, work.group.canonical_id, reason=reason)
                 continue
             self.session.count_read(self.entity, role, -1)
             self.received.append(change)
@@ -376,7 +312,8 @@ class Keeping:
             (self.pair.role_of(intent.system), Result(intent, result),
              unpack(ENTITIES[self.entity], intent.record))
             for intent, result in zip(batch.intents, results, strict=True)])
-        self.batches.append(batch.key)
+        if not any(result.status is WriteStatus.UNKNOWN for result in results):
+            self.batches.append(batch.key)
         for intent, result in zip(batch.intents, results, strict=True):
             if result.record is None or result.status is not WriteStatus.CREATED:
                 continue
@@ -396,43 +333,6 @@ class Keeping:
                 OutcomeKind.CREATED, self.entity, self.pair.role_of(system), origin,
                 intent.canonical_id, role, reason="found again after an interruption",
                 counted=False))
-
-    # ---- saving
-
-    def save(self, uow: UnitOfWork) -> None:
-        """Everything at once, into an open transaction."""
-        pair = self.pair.name
-        now = self.session.clock.now()
-        uow.save_links(pair, self.links)
-        uow.save_snapshots(pair, self.snapshots)
-        if self.claims:
-            uow.claim(pair, self.entity, self.claims)
-        uow.settle(self.settled)
-        uow.receive(pair, self.received)
-        if self.waits:
-            uow.wait(pair, self.waits)
-        if self.released:
-            uow.release(pair, self.released)
-        if self.failures:
-            uow.bury(pair, self.session.run_id, now, self.failures)
-        if self.succeeded:
-            uow.resolve_dead_letters(pair, self.succeeded)
-        if self.matched:  # whoever was asked which record it is need not be asked any more
-            self.closed.update({c.id: "it was linked" for c in uow.conflicts(
-                pair, entity=self.entity, canonical_ids=self.matched, states=_LIVE)})
-        if self.closed:
-            uow.settle_conflicts(pair, self.entity, self.closed)
-        for group in self.ended:
-            for role, seen in group.sides.items():
-                uow.remove_links(pair, self.entity, self.pair.side(role).system,
-                                 [seen.external_id])
-        uow.add_outcomes(pair, self.session.run_id, now, self.outcomes)
-        uow.settle_batches(pair, self.batches)
-        becomes = self.rules.policy.becomes
-        if self.derived and becomes is not None:
-            known = uow.links_by_canonical(pair, becomes.entity, list(self.derived))
-            uow.receive(pair, [change for canonical_id, change in self.derived.items()
-                               if canonical_id not in known])
 
 
 def _linked_with(action: Action) -> str:

@@ -22,9 +22,9 @@ from connector.domain.ledger import Conflict, DeadLetter, Run, RunState
 from connector.domain.records import Change
 from connector.engine.apply import carry_out, recover
 from connector.engine.drain import batches, decided, drain
+from connector.engine.entries import Entries
 from connector.engine.gather import Gathered, Planned
 from connector.engine.group import Work
-from connector.engine.keep import Keeping
 from connector.engine.pair import Pair
 from connector.engine.plan import fingerprint
 from connector.engine.plan_file import Gate, Plan
@@ -163,11 +163,11 @@ class Engine:
         if not moved:
             return
         with self.store.begin() as uow:
-            keeping = Keeping(session, entity)
+            entries = Entries(session, entity)
             for work in moved:
                 for change in work.group.changes:
-                    keeping.leave(change, "changed since the plan was made; plan it again")
-            keeping.save(uow)
+                    entries.leave(change, "changed since the plan was made; plan it again")
+            entries.save(uow)
 
     def _wanted(self, entities: Sequence[str]) -> tuple[str, ...]:
         unknown = sorted(set(entities) - set(self.pair.entities))

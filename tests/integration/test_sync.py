@@ -301,6 +301,21 @@ def test_a_child_waits_for_its_parent(pair: Pair) -> None:
     assert (person["family_name"], person["customer_id"]) == ("Doe", 1)
 
 
+def test_a_quote_with_a_product_that_is_not_linked_waits(pair: Pair, acme: dict[str, Any]) -> None:
+    pair.erp("POST", "warehouses", {"code": "MAIN", "name": "Main"})
+    odd = pair.crm("POST", "products", {"sku": "ODD", "name": "Odd", "currency": "QQQ"})
+    quote(pair, acme["id"], odd["id"])
+    run = pair.sync()
+    assert run.tallies["quote", "crm"].outcomes[OutcomeKind.WAITING] == 1
+    assert pair.in_erp("quotations") == []
+    with pair.connector.store.begin() as uow:
+        assert uow.inbox_counts("main") == {("quote", "crm", "waiting"): 1}
+        assert [d.trace_key for d in uow.dead_letters("main")] == [f"product/crm/{odd['id']}"]
+    pair.crm("PATCH", f"products/{odd['id']}", {"currency": "EUR"})
+    pair.sync()
+    assert len(pair.in_erp("quotations")) == 1
+
+
 def test_an_ambiguous_match_is_held_for_a_person(pair: Pair) -> None:
     pair.erp("POST", "customers", {"display_name": "Twin", "tax": {"vat_no": "DE5"}})
     first, second = (pair.crm("POST", "accounts", {"name": name, "vatNumber": "DE5"})

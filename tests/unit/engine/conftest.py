@@ -11,7 +11,7 @@ from connector.bootstrap import open_connector, shipped
 from connector.domain.entities import ENTITIES
 from connector.domain.policies import EntityPolicy
 from connector.engine.pair import Pair, Rules, rules_in_force
-from connector.mapping.document import load_mappings
+from connector.mapping.load import load_mappings
 from connector.mapping.transforms import REGISTRY
 
 RulesFor = Callable[..., Rules]

@@ -8,7 +8,8 @@ from textwrap import dedent
 import pytest
 
 from connector.errors import ConfigInvalid
-from connector.mapping.document import load_mappings, read_document
+from connector.mapping.document import read_document
+from connector.mapping.load import load_mappings
 from connector.mapping.transforms import REGISTRY, Transform, load_transforms
 from connector.mapping.yaml_file import MAX_BYTES
 

@@ -11,7 +11,7 @@ import pytest
 
 from connector.domain.entities import ENTITIES
 from connector.mapping.compile import Mapping
-from connector.mapping.document import load_mappings
+from connector.mapping.load import load_mappings
 from connector.mapping.transforms import REGISTRY
 
 ROOT = Path(__file__).parents[3] / "mappings"

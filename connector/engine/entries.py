@@ -1,0 +1,124 @@
+"""What a batch leaves in the store, collected and saved in one transaction: links, snapshots,
+outcomes, settled inbox rows, dead letters, waits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import structlog
+
+from connector.domain.actions import FieldChange, Outcome, OutcomeKind
+from connector.domain.ledger import ConflictState
+from connector.domain.policies import Role
+from connector.domain.records import Change, Link, Snapshot
+from connector.engine.group import Group
+from connector.engine.session import Session
+from connector.errors import RecordFailed
+from connector.ports import UnitOfWork
+
+_LIVE = (ConflictState.OPEN, ConflictState.DECIDED)
+
+
+class Entries:
+    """The entries of one batch; every change taken up gets exactly one outcome among them."""
+
+    def __init__(self, session: Session, entity: str) -> None:
+        self.session, self.entity = session, entity
+        self.pair = session.pair
+        self.rules = session.pair.rules[entity]
+        self.links: list[Link] = []
+        self.snapshots: list[Snapshot] = []
+        self.outcomes: list[Outcome] = []
+        self.settled: list[int] = []
+        self.succeeded: list[str] = []
+        self.batches: list[str] = []
+        self.derived: dict[str, Change] = {}
+        self.received: list[Change] = []
+        self.failures: list[tuple[Change, str, str, str]] = []
+        self.waits: dict[int, str] = {}
+        self.claims: dict[str, str] = {}
+        self.released: list[str] = []
+        self.ended: list[Group] = []
+        self.matched: list[str] = []
+        self.closed: dict[int, str] = {}
+
+    def outcome(self, change: Change, kind: OutcomeKind, canonical_id: str = "",
+                target: Role | None = None, changes: tuple[FieldChange, ...] = (),
+                reason: str = "") -> None:
+        """Account for a change; what is unchanged, and has nothing to say, is only counted."""
+        outcome = Outcome(kind, self.entity, self.pair.role_of(change.system), change.external_id,
+                          canonical_id, target, changes, reason)
+        self.session.count(outcome)
+        if kind is not OutcomeKind.UNCHANGED or reason:
+            self.outcomes.append(outcome)
+
+    def fail(self, changes: Iterable[Change], failure: RecordFailed, canonical_id: str = "", *,
+             counted: bool = True) -> None:
+        """Park changes with what went wrong."""
+        for change in changes:
+            structlog.get_logger().info(
+                "record failed", run=self.session.run_id, record=change.trace_key,
+                stage=failure.stage, error=type(failure).__name__)
+            self.failures.append((change, failure.stage, type(failure).__name__, str(failure)))
+            outcome = Outcome(OutcomeKind.FAILED, self.entity, self.pair.role_of(change.system),
+                              change.external_id, canonical_id, reason=str(failure),
+                              counted=counted)
+            self.session.count(outcome)
+            self.outcomes.append(outcome)
+
+    def wait(self, changes: Iterable[Change], wanted: str, reason: str,
+             canonical_id: str = "") -> None:
+        """Let changes wait for a link."""
+        for change in changes:
+            self.waits[change.id] = wanted
+            self.outcome(change, OutcomeKind.WAITING, canonical_id, reason=reason)
+
+    def skip(self, change: Change, reason: str) -> None:
+        """Settle a change that calls for nothing."""
+        self.outcome(change, OutcomeKind.SKIPPED, reason=reason)
+        self.settled.append(change.id)
+        self.succeeded.append(change.trace_key)
+
+    def leave(self, change: Change, reason: str) -> None:
+        """Account for a change that stays in the inbox."""
+        self.outcome(change, OutcomeKind.SKIPPED, reason=reason)
+
+    def ask(self, change: Change, canonical_id: str, reason: str) -> None:
+        """Hold a change up until a person has said which record it is."""
+        self.waits[change.id] = f"conflict:{canonical_id}"
+        self.outcome(change, OutcomeKind.CONFLICT, canonical_id, reason=reason)
+
+    def save(self, uow: UnitOfWork) -> None:
+        """Everything at once, into an open transaction."""
+        pair = self.pair.name
+        now = self.session.clock.now()
+        uow.save_links(pair, self.links)
+        uow.save_snapshots(pair, self.snapshots)
+        if self.claims:
+            uow.claim(pair, self.entity, self.claims)
+        uow.settle(self.settled)
+        uow.receive(pair, self.received)
+        if self.waits:
+            uow.wait(pair, self.waits)
+        if self.released:
+            uow.release(pair, self.released)
+        if self.failures:
+            uow.bury(pair, self.session.run_id, now, self.failures)
+        if self.succeeded:
+            uow.resolve_dead_letters(pair, self.succeeded)
+        if self.matched:  # whoever was asked which record it is need not be asked any more
+            self.closed.update({c.id: "it was linked" for c in uow.conflicts(
+                pair, entity=self.entity, canonical_ids=self.matched, states=_LIVE)})
+        if self.closed:
+            uow.settle_conflicts(pair, self.entity, self.closed)
+        for group in self.ended:
+            for role, seen in group.sides.items():
+                uow.remove_links(pair, self.entity, self.pair.side(role).system,
+                                 [seen.external_id])
+        uow.add_outcomes(pair, self.session.run_id, now, self.outcomes)
+        uow.settle_batches(pair, self.batches)
+        becomes = self.rules.policy.becomes
+        if self.derived and becomes is not None:
+            known = uow.links_by_canonical(pair, becomes.entity, list(self.derived))
+            uow.receive(pair, [change for canonical_id, change in self.derived.items()
+                               if canonical_id not in known])

@@ -1,0 +1,215 @@
+"""Three-way merge: header fields, lines by their key, figures that both sides compute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from connector.domain.actions import FieldChange, FieldConflict
+from connector.domain.policies import CRM, ERP, FieldPolicy
+from connector.domain.values import Record
+from connector.engine.merge import for_creation, merge
+from connector.engine.pair import Rules
+
+RulesFor = Callable[..., Rules]
+ACME = {"name": "Acme", "email": "a@x.de", "city": "Berlin"}
+
+
+def line(line_no: int, quantity: int, **more: Any) -> dict[str, Any]:
+    return {"line_no": line_no, "product": "p", "description": None,
+            "quantity": Decimal(quantity), "unit_price": Decimal(2),
+            "discount_percent": Decimal(0), "tax_percent": Decimal(19),
+            "quantity_shipped": Decimal(0), **more}
+
+
+def order(*lines: dict[str, Any], **more: Any) -> Record:
+    return {"status": "draft", "lines": list(lines), **more}
+
+
+TEN, TWENTY = line(10, 1), line(20, 2)
+
+
+class TestHeader:
+    def test_different_fields_are_both_kept(self, rules_for: RulesFor) -> None:
+        merged = merge(rules_for("customer"), ACME, {**ACME, "city": "Bonn"},
+                       {**ACME, "email": None})
+        assert merged.writes == {ERP: {"city": "Bonn"}, CRM: {"email": None}}
+        assert merged.base == {"name": "Acme", "email": None, "city": "Bonn"}
+        assert merged.changes == {
+            ERP: [FieldChange("city", "Berlin", "Bonn", "changed in the crm")],
+            CRM: [FieldChange("email", "a@x.de", None, "changed in the erp")]}
+        assert merged.conflicts == []
+
+    def test_a_conflict_holds_up_its_own_field_only(self, rules_for: RulesFor) -> None:
+        merged = merge(rules_for("customer"), ACME, {**ACME, "city": "Bonn", "name": "Acme AG"},
+                       {**ACME, "city": "Ulm"})
+        assert merged.writes == {ERP: {"name": "Acme AG"}}
+        assert merged.base == {**ACME, "name": "Acme AG"}
+        assert merged.open_conflicts == [FieldConflict("city", "Berlin", "Bonn", "Ulm")]
+
+    def test_the_same_change_becomes_the_base_without_a_write(self, rules_for: RulesFor) -> None:
+        both = {**ACME, "city": "Bonn"}
+        merged = merge(rules_for("customer"), ACME, both, both)
+        assert (merged.base, merged.writes, merged.conflicts) == (both, {}, [])
+
+    def test_a_settled_conflict_is_no_open_one(self, rules_for: RulesFor) -> None:
+        rules = rules_for("customer", default=FieldPolicy(conflict="prefer_erp"))
+        merged = merge(rules, ACME, {**ACME, "city": "Bonn"}, {**ACME, "city": "Ulm"})
+        assert merged.writes == {CRM: {"city": "Ulm"}}
+        assert merged.open_conflicts == []
+        assert merged.conflicts == [FieldConflict("city", "Berlin", "Bonn", "Ulm", "prefer erp")]
+
+    def test_a_decision_may_be_a_third_value(self, rules_for: RulesFor) -> None:
+        merged = merge(rules_for("customer"), ACME, {**ACME, "city": "Bonn"},
+                       {**ACME, "city": "Ulm"}, {"city": {"value": "Köln"}})
+        assert merged.writes == {CRM: {"city": "Köln"}, ERP: {"city": "Köln"}}
+        assert merged.base["city"] == "Köln"
+        assert merged.conflicts == []
+
+    def test_what_a_side_does_not_say_keeps_its_base(self, rules_for: RulesFor) -> None:
+        merged = merge(rules_for("customer"), ACME, {"name": "Acme"}, {**ACME, "city": "Ulm"})
+        assert merged.writes == {}
+        assert merged.base == ACME
+
+    def test_a_figure_one_side_only_may_write_goes_one_way(self, rules_for: RulesFor) -> None:
+        """The ERP's customer number isn't writable there, so the CRM's edit is put back."""
+        merged = merge(rules_for("customer"), {"number": "C1"}, {"number": "X"}, {"number": "C1"})
+        assert merged.writes == {CRM: {"number": "C1"}}
+
+    def test_the_arguments_stay_as_they_are(self, rules_for: RulesFor) -> None:
+        base, crm, erp = order(TEN), order(line(10, 5)), order(TEN, TWENTY)
+        merge(rules_for("order"), base, crm, erp)
+        assert (base, crm, erp) == (order(TEN), order(line(10, 5)), order(TEN, TWENTY))
+
+
+class TestLines:
+    def test_fields_of_one_line_and_lines_of_one_list_are_both_kept(
+            self, rules_for: RulesFor) -> None:
+        merged = merge(rules_for("order"), order(TEN, TWENTY),
+                       order(line(10, 5), TWENTY, line(30, 3)),
+                       order(line(10, 1, unit_price=Decimal(9)), line(20, 7)))
+        whole = [line(10, 5, unit_price=Decimal(9)), line(20, 7), line(30, 3)]
+        assert merged.writes == {CRM: {"lines": whole}, ERP: {"lines": whole}}
+        assert merged.base["lines"] == whole
+        assert {change.path for change in merged.changes[ERP]} == {"lines[10].quantity",
+                                                                   "lines[30]"}
+        assert {change.path for change in merged.changes[CRM]} == {"lines[10].unit_price",
+                                                                   "lines[20].quantity"}
+        assert merged.conflicts == []
+
+    def test_the_order_of_the_lists_does_not_matter(self, rules_for: RulesFor) -> None:
+        merged = merge(rules_for("order"), order(TEN, TWENTY), order(TWENTY, TEN),
+                       order(TEN, TWENTY))
+        assert merged.writes == {}
+        assert merged.base["lines"] == [TEN, TWENTY]
+
+    def test_a_removed_line_goes(self, rules_for: RulesFor) -> None:
+        merged = merge(rules_for("order"), order(TEN, TWENTY), order(TEN), order(TEN, TWENTY))
+        assert merged.writes == {ERP: {"lines": [TEN]}}
+        assert merged.base["lines"] == [TEN]
+        assert merged.changes[ERP] == [
+            FieldChange("lines[20]", TWENTY, None, "line removed in the crm")]
+
+    def test_a_line_removed_on_both_sides_is_forgotten(self, rules_for: RulesFor) -> None:
+        merged = merge(rules_for("order"), order(TEN, TWENTY), order(TEN), order(TEN))
+        assert (merged.base["lines"], merged.writes) == ([TEN], {})
+
+    def test_the_last_line_may_go(self, rules_for: RulesFor) -> None:
+        merged = merge(rules_for("order"), order(TEN), order(), order(TEN))
+        assert merged.writes == {ERP: {"lines": []}}
+        assert merged.base["lines"] == []
+
+    def test_a_conflict_in_a_line_has_its_path(self, rules_for: RulesFor) -> None:
+        merged = merge(rules_for("order"), order(TEN, TWENTY), order(line(10, 5), TWENTY),
+                       order(line(10, 6), line(20, 7)))
+        assert merged.open_conflicts == [
+            FieldConflict("lines[10].quantity", Decimal(1), Decimal(5), Decimal(6))]
+        assert merged.writes == {CRM: {"lines": [line(10, 5), line(20, 7)]}}
+        assert merged.base["lines"] == [TEN, line(20, 7)]
+
+    def test_a_decision_on_a_line_is_carried_out(self, rules_for: RulesFor) -> None:
+        merged = merge(rules_for("order"), order(TEN), order(line(10, 5)), order(line(10, 6)),
+                       {"lines[10].quantity": {"take": "erp"}})
+        assert merged.writes == {CRM: {"lines": [line(10, 6)]}}
+        assert merged.conflicts == []
+
+    def test_removed_against_changed_waits_for_a_person(self, rules_for: RulesFor) -> None:
+        merged = merge(rules_for("order"), order(TEN, TWENTY), order(TEN),
+                       order(TEN, line(20, 7)))
+        assert merged.open_conflicts == [FieldConflict(
+            "lines[20]", TWENTY, None, line(20, 7), kind="update_against_delete")]
+        assert merged.writes == {}
+        assert merged.base["lines"] == [TEN, TWENTY]
+
+    @pytest.mark.parametrize(("take", "kept"), [("crm", [TEN]), ("erp", [TEN, line(20, 7)])])
+    def test_a_person_says_whether_the_line_stays(self, rules_for: RulesFor, take: str,
+                                                  kept: list[Any]) -> None:
+        merged = merge(rules_for("order"), order(TEN, TWENTY), order(TEN),
+                       order(TEN, line(20, 7)), {"lines[20]": {"take": take}})
+        target = ERP if take == "crm" else CRM
+        assert merged.writes == {target: {"lines": kept}}
+        assert merged.base["lines"] == kept
+        assert merged.conflicts == []
+
+    def test_removed_against_changed_meets_the_resolution(self, rules_for: RulesFor) -> None:
+        rules = rules_for("order", default=FieldPolicy(conflict="prefer_erp"))
+        merged = merge(rules, order(TEN, TWENTY), order(TEN), order(TEN, line(20, 7)))
+        assert merged.writes == {CRM: {"lines": [TEN, line(20, 7)]}}
+        assert [c.settled_by for c in merged.conflicts] == ["prefer erp"]
+
+    def test_where_a_side_gives_no_lines_they_are_left(self, rules_for: RulesFor) -> None:
+        merged = merge(rules_for("order"), order(TEN), {"status": "draft"}, order(TEN, TWENTY))
+        assert merged.writes == {}
+        assert merged.base["lines"] == [TEN]
+
+    def test_on_first_contact_lines_of_both_sides_come_together(self,
+                                                                rules_for: RulesFor) -> None:
+        merged = merge(rules_for("order"), None, order(TEN), order(TEN, TWENTY))
+        assert merged.writes == {CRM: {"lines": [TEN, TWENTY]}}
+        assert merged.conflicts == []
+
+    def test_lines_that_one_side_never_takes_follow_it(self, rules_for: RulesFor) -> None:
+        """The ERP's invoices can't be written: a line added in the CRM is taken out again."""
+        merged = merge(rules_for("invoice"), order(TEN), order(line(10, 9), TWENTY), order(TEN))
+        assert merged.writes == {CRM: {"lines": [TEN]}}
+        assert merged.base["lines"] == [TEN]
+
+    def test_what_only_the_erp_knows_of_a_line_goes_to_the_crm(self, rules_for: RulesFor) -> None:
+        shipped, open_ = (line(10, 4, quantity_shipped=Decimal(n)) for n in (4, 0))
+        merged = merge(rules_for("order"), order(open_), order(open_), order(shipped))
+        assert merged.writes == {CRM: {"lines": [shipped]}}
+        merged = merge(rules_for("order"), order(open_), order(shipped), order(open_))
+        assert merged.writes == {CRM: {"lines": [open_]}}
+
+
+class TestTotals:
+    def test_equal_ones_become_the_base(self, rules_for: RulesFor) -> None:
+        both = order(TEN, total=Decimal("2.00"))
+        assert merge(rules_for("order"), order(TEN), both, both).base["total"] == Decimal("2.00")
+
+    def test_a_cent_apart_is_told(self, rules_for: RulesFor) -> None:
+        merged = merge(rules_for("order"), order(TEN), order(TEN, total=Decimal("2.00")),
+                       order(TEN, total=Decimal("2.01")))
+        assert merged.open_conflicts == [FieldConflict(
+            "total", None, Decimal("2.00"), Decimal("2.01"), kind="total_differs")]
+        assert merged.writes == {}
+
+    def test_while_a_write_is_due_they_are_not_compared(self, rules_for: RulesFor) -> None:
+        merged = merge(rules_for("order"), order(TEN), order(line(10, 5), total=Decimal(10)),
+                       order(TEN, total=Decimal(2)))
+        assert merged.conflicts == []
+        assert merged.writes == {ERP: {"lines": [line(10, 5)]}}
+
+
+def test_a_new_counterpart_gets_no_blanks(rules_for: RulesFor) -> None:
+    rules = rules_for("order")
+    record = order(line(10, 1), remark=None, number="SO1", total=Decimal(2), customer="k")
+    given = {name: value for name, value in TEN.items() if value is not None}
+    assert for_creation(rules, record, CRM) == {
+        "status": "draft", "customer": "k", "number": "SO1", "lines": [given]}
+    del given["quantity_shipped"]  # the ERP says what was shipped
+    assert for_creation(rules, record, ERP) == {
+        "status": "draft", "customer": "k", "lines": [given]}

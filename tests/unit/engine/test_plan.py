@@ -1,0 +1,248 @@
+"""What is decided for a record, as data: create, update, link, delete, or ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from connector.domain.actions import Action, ActionKind, FieldChange, FieldConflict
+from connector.domain.ledger import Conflict, ConflictState
+from connector.domain.policies import CRM, ERP, FieldPolicy, Role
+from connector.domain.records import Operation
+from connector.engine.group import Group, Seen, Work, Write
+from connector.engine.pair import Rules
+from connector.engine.plan import MAX_DEPTH, decide, fingerprint
+from connector.errors import RecordFailed
+
+RulesFor = Callable[..., Rules]
+ACME = {"name": "Acme", "email": "a@x.de", "city": "Berlin", "active": True}
+
+
+def group(crm: Any = ..., erp: Any = ..., *, base: Any = ACME, entity: str = "customer",
+          linked: tuple[Role, ...] = (CRM, ERP), **more: Any) -> Group:
+    """A group of the given sides; `None` is a side that was deleted just now."""
+    sides = {}
+    for role, external_id, record in ((CRM, "A", crm), (ERP, "1", erp)):
+        if record is not ...:
+            sides[role] = Seen(external_id, f"{role}-v1",
+                               None if record is None else dict(record))
+    gone: set[Role] = {role for role, seen in sides.items() if seen.record is None}
+    return Group(entity, "c1", None if base is None else dict(base), sides,
+                 linked=set(linked), deleted_now=more.pop("deleted_now", gone), **more)
+
+
+def kinds(work: Work) -> list[tuple[ActionKind, Role | None]]:
+    return [(action.kind, action.target) for action in work.actions]
+
+
+def decision(path: str, **decided: str) -> Conflict:
+    return Conflict(1, "customer", "c1", path, "both_changed", None, None, None,
+                    ConflictState.DECIDED, decision=decided)
+
+
+class TestAlone:
+    def test_a_new_record_is_created_on_the_other_side(self, rules_for: RulesFor) -> None:
+        work = decide(rules_for("customer"), group({**ACME, "email": None}, base=None, linked=()))
+        assert kinds(work) == [(ActionKind.CREATE, ERP)]
+        given = {"name": "Acme", "city": "Berlin", "active": True}
+        assert work.writes == {ERP: Write(Operation.CREATE, given)}
+        assert work.base == given
+        assert work.actions[0].changes == tuple(
+            FieldChange(name, None, value, "new") for name, value in given.items())
+        assert (work.actions[0].title, work.actions[0].versions) == ("Acme", {"crm": "crm-v1"})
+
+    def test_what_is_the_targets_own_is_not_given(self, rules_for: RulesFor) -> None:
+        rules = rules_for("customer", fields={
+            "city": FieldPolicy(owner=ERP), "email": FieldPolicy(direction="to_crm"),
+            "active": FieldPolicy(direction="create_only")})
+        work = decide(rules, group({**ACME, "number": "C1", "balance": Decimal(3)}, base=None))
+        assert work.writes[ERP].record == {"name": "Acme", "active": True}
+
+    def test_lines_are_given_whole(self, rules_for: RulesFor) -> None:
+        line = {"line_no": 10, "product": "p", "description": None, "quantity": Decimal(2),
+                "quantity_shipped": Decimal(0)}
+        work = decide(rules_for("order"), group(
+            {"customer": "k", "currency": "EUR", "net": Decimal(1), "lines": [line]},
+            base=None, entity="order"))
+        assert work.writes[ERP].record == {
+            "customer": "k", "currency": "EUR",
+            "lines": [{"line_no": 10, "product": "p", "quantity": Decimal(2)}]}
+        assert [c.path for c in work.actions[0].changes] == ["customer", "currency", "lines[10]"]
+
+    def test_where_it_may_not_be_born_it_is_left(self, rules_for: RulesFor) -> None:
+        work = decide(rules_for("customer", born_in="erp"), group(ACME, base=None, linked=()))
+        assert kinds(work) == [(ActionKind.SKIP, None)]
+        assert work.writes == {}
+        assert work.actions[0].reason == "new customer records are made in the erp only"
+
+    def test_a_derived_document_may_be_made_anywhere(self, rules_for: RulesFor) -> None:
+        made = group({"customer": "k", "lines": []}, base=None, entity="order", linked=())
+        made.sides[CRM].virtual = True
+        assert kinds(decide(rules_for("order", born_in="erp"), made)) \
+            == [(ActionKind.CREATE, ERP)]
+
+    def test_deleted_before_it_had_a_counterpart(self, rules_for: RulesFor) -> None:
+        work = decide(rules_for("customer"), group(None, base=None, linked=(CRM,)))
+        assert kinds(work) == [(ActionKind.SKIP, None)]
+        assert work.ends
+        assert work.writes == {}
+
+
+class TestBothSides:
+    def test_nothing_to_do(self, rules_for: RulesFor) -> None:
+        work = decide(rules_for("customer"), group(ACME, ACME))
+        assert kinds(work) == [(ActionKind.NONE, None)]
+        assert work.writes == {}
+        assert work.base == ACME
+
+    def test_the_same_thing_found(self, rules_for: RulesFor) -> None:
+        work = decide(rules_for("customer"), group(ACME, ACME, base=None, linked=(CRM,)))
+        assert kinds(work) == [(ActionKind.LINK_UP, None)]
+        assert work.base == ACME
+
+    def test_each_side_is_told_what_it_lacks(self, rules_for: RulesFor) -> None:
+        work = decide(rules_for("customer"), group({**ACME, "city": "Bonn"},
+                                                   {**ACME, "email": "b@x.de"}))
+        assert work.writes == {ERP: Write(Operation.UPDATE, {"city": "Bonn"}),
+                               CRM: Write(Operation.UPDATE, {"email": "b@x.de"})}
+        assert work.base == {**ACME, "city": "Bonn", "email": "b@x.de"}
+        told = {action.target: action for action in work.actions}
+        assert told[ERP].changes == (FieldChange("city", "Berlin", "Bonn", "changed in the crm"),)
+        assert told[ERP].external_ids == {"crm": "A", "erp": "1"}
+        assert told[ERP].versions == {"crm": "crm-v1", "erp": "erp-v1"}
+
+    def test_a_conflict_writes_nothing_and_keeps_the_base(self, rules_for: RulesFor) -> None:
+        work = decide(rules_for("customer"), group({**ACME, "city": "Bonn"},
+                                                   {**ACME, "city": "Ulm"}))
+        assert kinds(work) == [(ActionKind.CONFLICT, None)]
+        assert work.actions[0].conflicts == (FieldConflict("city", "Berlin", "Bonn", "Ulm"),)
+        assert work.writes == {}
+        assert work.base == ACME
+
+    def test_a_decision_is_carried_out(self, rules_for: RulesFor) -> None:
+        asked = group({**ACME, "city": "Bonn"}, {**ACME, "city": "Ulm"},
+                      conflicts=[decision("city", value="Köln")])
+        work = decide(rules_for("customer"), asked)
+        assert {role: write.record for role, write in work.writes.items()} \
+            == {CRM: {"city": "Köln"}, ERP: {"city": "Köln"}}
+
+    def test_the_policy_fail_fails_the_record(self, rules_for: RulesFor) -> None:
+        with pytest.raises(RecordFailed, match="city was changed on both sides"):
+            decide(rules_for("customer", default=FieldPolicy(conflict="fail")),
+                   group({**ACME, "city": "Bonn"}, {**ACME, "city": "Ulm"}))
+
+    def test_writes_that_call_for_writes_end_at_a_person(self, rules_for: RulesFor) -> None:
+        again = group({**ACME, "city": "Bonn"}, ACME, depth=MAX_DEPTH - 1)
+        assert kinds(decide(rules_for("customer"), again)) == [(ActionKind.UPDATE, ERP)]
+        again.depth = MAX_DEPTH
+        work = decide(rules_for("customer"), again)
+        assert kinds(work) == [(ActionKind.CONFLICT, None)]
+        assert work.writes == {}
+        assert work.actions[0].conflicts == (
+            FieldConflict("city", "Berlin", "Bonn", "Berlin", kind="never_agrees"),)
+
+
+class TestDeletion:
+    @pytest.mark.parametrize(("gone", "survivor"), [(CRM, ERP), (ERP, CRM)])
+    def test_it_deactivates_the_other_side(self, rules_for: RulesFor, gone: Role,
+                                           survivor: Role) -> None:
+        sides = {survivor: ACME, gone: None}
+        work = decide(rules_for("customer"), group(**sides))
+        assert work.writes == {survivor: Write(Operation.UPDATE, {"active": False})}
+        assert work.actions[0].changes == (
+            FieldChange("active", True, False, "on_delete: deactivate"),)
+        assert work.base == {**ACME, "active": False}
+        assert not work.ends
+
+    def test_what_is_inactive_already_is_left(self, rules_for: RulesFor) -> None:
+        idle = {**ACME, "active": False}
+        work = decide(rules_for("customer"), group(None, idle, base=idle))
+        assert kinds(work) == [(ActionKind.NONE, None)]
+        assert work.writes == {}
+
+    def test_propagate_deletes(self, rules_for: RulesFor) -> None:
+        work = decide(rules_for("customer", on_delete="propagate"), group(None, ACME))
+        assert kinds(work) == [(ActionKind.DELETE, ERP)]
+        assert work.writes == {ERP: Write(Operation.DELETE, {})}
+        assert work.ends
+
+    def test_unlink_keeps_the_other_side_and_lets_go(self, rules_for: RulesFor) -> None:
+        work = decide(rules_for("customer", on_delete="unlink"),
+                      group({**ACME, "city": "Bonn"}, None))
+        assert kinds(work) == [(ActionKind.SKIP, None)]
+        assert work.writes == {}
+        assert work.ends
+
+    def test_without_an_active_field_the_other_side_is_kept(self, rules_for: RulesFor) -> None:
+        order = {"customer": "k", "status": "draft", "currency": "EUR", "lines": []}
+        work = decide(rules_for("order"), group(None, order, base=order, entity="order"))
+        assert kinds(work) == [(ActionKind.SKIP, None)]
+        assert work.actions[0].reason == "deleted in the crm; kept in the erp"
+        assert not work.ends
+
+    @pytest.mark.parametrize("policy", ["deactivate", "propagate", "manual"])
+    def test_against_an_edit_it_waits_for_a_person(self, rules_for: RulesFor,
+                                                   policy: str) -> None:
+        work = decide(rules_for("customer", on_delete=policy),
+                      group(None, {**ACME, "city": "Ulm"}))
+        assert kinds(work) == [(ActionKind.CONFLICT, None)]
+        assert work.actions[0].conflicts == (
+            FieldConflict("", None, "deleted", "Acme", kind="update_against_delete"),)
+        assert work.writes == {}
+        assert not work.ends
+
+    def test_an_edit_of_what_the_side_has_no_say_in_is_none(self, rules_for: RulesFor) -> None:
+        rules = rules_for("customer", fields={"city": FieldPolicy(owner=CRM)})
+        work = decide(rules, group(None, {**ACME, "city": "Ulm"}))
+        assert kinds(work) == [(ActionKind.UPDATE, ERP)]
+
+    def test_manual_asks(self, rules_for: RulesFor) -> None:
+        work = decide(rules_for("customer", on_delete="manual"), group(ACME, None))
+        assert work.actions[0].conflicts == (
+            FieldConflict("", None, "Acme", "deleted", kind="deleted"),)
+        assert work.writes == {}
+
+    def test_a_person_may_carry_it_out(self, rules_for: RulesFor) -> None:
+        work = decide(rules_for("customer"), group(
+            None, {**ACME, "city": "Ulm"}, conflicts=[decision("", take="crm")]))
+        assert work.writes == {ERP: Write(Operation.UPDATE, {"active": False})}
+
+    def test_a_person_may_keep_the_survivor(self, rules_for: RulesFor) -> None:
+        work = decide(rules_for("customer"), group(
+            None, {**ACME, "city": "Ulm"}, conflicts=[decision("", take="erp")]))
+        assert work.writes == {}
+        assert work.ends
+
+    def test_an_edit_long_after_it_changes_nothing(self, rules_for: RulesFor) -> None:
+        work = decide(rules_for("customer"), group(None, {**ACME, "city": "Ulm"},
+                                                   deleted_now=set()))
+        assert kinds(work) == [(ActionKind.SKIP, None)]
+        assert work.writes == {}
+
+    def test_on_both_sides_it_ends(self, rules_for: RulesFor) -> None:
+        work = decide(rules_for("customer"), group(None, None))
+        assert kinds(work) == [(ActionKind.SKIP, None)]
+        assert work.writes == {}
+        assert work.ends
+
+
+class TestFingerprint:
+    update = Action(ActionKind.UPDATE, "customer", "c1", "Acme", ERP, {"crm": "A"},
+                    {"crm": "v1", "erp": "v1"}, (FieldChange("city", "Berlin", "Bonn", "why"),))
+
+    @pytest.mark.parametrize("change", [
+        {"kind": ActionKind.CREATE}, {"target": CRM}, {"canonical_id": "c2"},
+        {"entity": "contact"}, {"versions": {"crm": "v1", "erp": "v2"}},
+        {"changes": (FieldChange("city", "Berlin", "Ulm", "why"),)},
+        {"changes": (FieldChange("street", "Berlin", "Bonn", "why"),)}, {"changes": ()}])
+    def test_what_is_decided_moves_it(self, change: dict[str, Any]) -> None:
+        assert fingerprint(replace(self.update, **change)) != fingerprint(self.update)
+
+    @pytest.mark.parametrize("change", [
+        {"title": "Acme AG"}, {"reason": "other words"}, {"versions": {"erp": "v1", "crm": "v1"}}])
+    def test_how_it_is_told_does_not(self, change: dict[str, Any]) -> None:
+        assert fingerprint(replace(self.update, **change)) == fingerprint(self.update)
