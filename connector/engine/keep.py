@@ -241,10 +241,13 @@ class Keeping(Entries):
             side = self.pair.role_of(change.system)
             action = self._answer(work, side)
             kind = _OUTCOME[action.kind]
-            if any(not c.settled_by for a in work.actions for c in a.conflicts):
+            asked = {c.path or c.kind for a in work.actions for c in a.conflicts
+                     if not c.settled_by}
+            reason = refusal or action.reason or _linked_with(action)
+            if asked:
                 kind = OutcomeKind.CONFLICT
-            self.outcome(change, kind, group.canonical_id, action.target, action.changes,
-                          refusal or action.reason or _linked_with(action))
+                reason = reason or f"conflict on {', '.join(sorted(asked))}"
+            self.outcome(change, kind, group.canonical_id, action.target, action.changes, reason)
             self.settled.append(change.id)
             if kind is not OutcomeKind.CONFLICT:
                 self.succeeded.append(change.trace_key)

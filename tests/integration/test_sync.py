@@ -316,6 +316,19 @@ def test_a_quote_with_a_product_that_is_not_linked_waits(pair: Pair, acme: dict[
     assert len(pair.in_erp("quotations")) == 1
 
 
+def test_a_contact_may_be_born_in_the_erp(pair: Pair, acme: dict[str, Any]) -> None:
+    pair.erp("POST", "contact_persons", {"customer_id": 1, "given_name": "Zoë", "main": True,
+                                         "family_name": "Çelik", "mail": "zoe@acme.example"})
+    pair.sync()
+    (contact,) = pair.in_crm("contacts")
+    assert (contact["firstName"], contact["lastName"], contact["accountId"],
+            contact["isPrimary"]) == ("Zoë", "Çelik", acme["id"], True)
+    pair.crm("PATCH", f"contacts/{contact['id']}", {"jobTitle": "Buyer"})
+    pair.sync()
+    assert pair.in_erp("contact_persons")[0]["function"] == "Buyer"
+    pair.quiet()
+
+
 def test_an_ambiguous_match_is_held_for_a_person(pair: Pair) -> None:
     pair.erp("POST", "customers", {"display_name": "Twin", "tax": {"vat_no": "DE5"}})
     first, second = (pair.crm("POST", "accounts", {"name": name, "vatNumber": "DE5"})
