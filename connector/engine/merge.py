@@ -13,7 +13,7 @@ from typing import Any
 from connector.domain.actions import FieldChange, FieldConflict
 from connector.domain.policies import CRM, ERP, Role, other
 from connector.domain.values import MISSING, Record
-from connector.engine.pair import Rule, Rules
+from connector.engine.pair import Rules
 from connector.engine.policy import Verdict, changed, preferred, settle
 
 Decisions = Mapping[str, Mapping[str, Any]]
@@ -201,16 +201,9 @@ def _compare_computed(rules: Rules, merged: Merged, crm: Record, erp: Record) ->
 def for_creation(rules: Rules, record: Record, target: Role) -> dict[str, Any]:
     """The part of `record` that a new counterpart at `target` is given: what may be written
     there and isn't the target's own to say. Blank fields are left to the target."""
-    given = {name: record[name] for name, rule in rules.header.items()
-             if record.get(name) is not None and _given(rule, target)}
+    header, of_line = rules.given[target]
+    given = {name: value for name in header if (value := record.get(name)) is not None}
     if rules.lines and "lines" in record and target in rules.lines_writable:
-        names = [name for name, rule in rules.lines.items() if _given(rule, target)]
-        given["lines"] = [{n: line[n] for n in names if line.get(n) is not None}
+        given["lines"] = [{n: value for n in of_line if (value := line.get(n)) is not None}
                           for line in record["lines"]]
     return given
-
-
-def _given(rule: Rule, target: Role) -> bool:
-    backwards = "to_crm" if target == ERP else "to_erp"
-    return (target in rule.writable and not rule.field.computed
-            and rule.policy.owner != target and rule.policy.direction != backwards)

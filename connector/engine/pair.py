@@ -33,7 +33,7 @@ class Rule:
     writable: frozenset[Role]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rules:
     """The rules of an entity: header fields, line fields, and who takes whole lists of lines."""
 
@@ -42,6 +42,20 @@ class Rules:
     header: Mapping[str, Rule]
     lines: Mapping[str, Rule]
     lines_writable: frozenset[Role]
+
+    @cached_property
+    def given(self) -> Mapping[Role, tuple[tuple[str, ...], tuple[str, ...]]]:
+        """By target, the header and line fields that a new counterpart there is given."""
+        return {target: (tuple(n for n, rule in self.header.items() if _given(rule, target)),
+                         tuple(n for n, rule in self.lines.items() if _given(rule, target)))
+                for target in (CRM, ERP)}
+
+
+def _given(rule: Rule, target: Role) -> bool:
+    """Whether a field may be written at `target` and isn't the target's own to say."""
+    backwards = "to_crm" if target == ERP else "to_erp"
+    return (target in rule.writable and not rule.field.computed
+            and rule.policy.owner != target and rule.policy.direction != backwards)
 
 
 @dataclass(frozen=True)
