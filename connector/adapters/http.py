@@ -1,4 +1,4 @@
-"""The HTTP client that all adapters share: sessions, auth, retries, limits, and errors.
+"""The HTTP client that all adapters share: sessions, retries, limits, and errors.
 
 Every failure is mapped to `connector.errors`, with the system, the call, the system's own words
 and what to do next in the message; a secret never is.
@@ -7,24 +7,26 @@ and what to do next in the message; a secret never is.
 from __future__ import annotations
 
 import ipaddress
-import json
 import socket
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from decimal import Decimal
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-import orjson
 import requests
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_exponential_jitter
+from urllib3.exceptions import ConnectTimeoutError
 
+from connector.adapters.auth import Credentials
+from connector.adapters.wire import dumps, loads, words
 from connector.errors import (
     AccessDenied,
     ConfigInvalid,
@@ -38,8 +40,11 @@ from connector.ports import Clock
 
 T = TypeVar("T")
 _GROWING = wait_exponential_jitter(multiplier=0.2, max=10)
+CONNECT_SECONDS = 5
 LONGEST_WAIT = 60.0
 """Seconds that a `Retry-After` is obeyed within a run; a longer one ends the call."""
+_LATER = "Sync again later."
+_VERIFIED = "It is verified before anything else is written."
 
 
 class HttpSettings(BaseModel):
@@ -68,28 +73,6 @@ class HttpSettings(BaseModel):
         return url.rstrip("/")
 
 
-class Bearer(AuthBase):
-    """`Authorization: Bearer …`."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
-
-
-class HeaderKey(AuthBase):
-    """An API key in a header of the system's choice."""
-
-    def __init__(self, header: str, key: str) -> None:
-        self._header, self._key = header, key
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers[self._header] = self._key
-        return request
-
-
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A system's answer: status, headers, and its JSON with exact numbers."""
@@ -97,6 +80,23 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: Any
+
+
+@dataclass(slots=True)
+class _Call:
+    """A call and its tries; `maybe_made` once one of them may have been carried out."""
+
+    name: str
+    method: str
+    path: str
+    query: Mapping[str, str] | None
+    data: bytes | None
+    headers: Mapping[str, str]
+    repeatable: bool
+    accept: Sequence[int]
+    again: Sequence[int]
+    holds: Sequence[str]
+    maybe_made: bool = False
 
 
 class _Again(Exception):
@@ -108,10 +108,10 @@ class _Again(Exception):
 
 
 class Connection:
-    """Calls to one system."""
+    """Calls to one system; safe to use from several threads."""
 
-    def __init__(self, settings: HttpSettings, auth: AuthBase, clock: Clock) -> None:
-        self.settings, self._clock = settings, clock
+    def __init__(self, settings: HttpSettings, auth: Credentials, clock: Clock) -> None:
+        self.settings, self._auth, self._clock = settings, auth, clock
         self._session = requests.Session()
         self._session.auth = auth
         self._session.trust_env = False
@@ -125,23 +125,30 @@ class Connection:
 
     def call(self, method: str, path: str, *, query: Mapping[str, str] | None = None,
              body: Any = None, headers: Mapping[str, str] | None = None,
-             repeatable: bool = True, accept: Sequence[int] = ()) -> Answer:
-        """Make a call and return its answer: 2xx, or a status in `accept`.
+             repeatable: bool = True, accept: Sequence[int] = (), again: Sequence[int] = (),
+             holds: Sequence[str] = ()) -> Answer:
+        """Make a call and return its answer: 2xx with a JSON object that has all of `holds`, or
+        a status in `accept`; one in `again` means that the system is not ready yet.
 
         A `repeatable` call is tried again whatever went wrong; another one only where it surely
-        did nothing. Raises the errors of `connector.errors`; `OutcomeUnknown` where a call that
-        is not repeatable may have been carried out.
+        did nothing. Raises the errors of `connector.errors`; of those, `OutcomeUnknown` where a
+        call other than GET may have been carried out by any of its tries. Raises `ValueError`
+        for a body that is no JSON.
         """
-        self._check_host()
-        data = None if body is None else dumps(body)
+        call = _Call(f"{self.settings.name}: {method} {path}", method, path, query,
+                     None if body is None else dumps(body),
+                     {"Content-Type": "application/json", **(headers or {})},
+                     repeatable, accept, again, holds)
         tries = Retrying(
             retry=retry_if_exception(lambda e: isinstance(e, _Again)),
             stop=stop_after_attempt(self.settings.max_attempts), wait=self._wait,
             sleep=self._clock.sleep, before_sleep=self._told, reraise=True)
         try:
-            return tries(self._once, method, path, query, data, headers, repeatable, accept)
+            return tries(self._once, call)
         except _Again as last:
-            raise last.error from last.__cause__
+            raise _last_word(call, last.error) from last.__cause__
+        except RetryLater as error:
+            raise _last_word(call, error) from error.__cause__
 
     def in_parallel(self, work: Callable[[Any], T], items: Sequence[Any]) -> list[T]:
         """`work` on each item, as many at a time as the settings allow; results in order."""
@@ -162,85 +169,84 @@ class Connection:
         asked = error.error.after if isinstance(error, _Again) else None
         return asked if asked is not None else _GROWING(state)
 
-    def _once(self, method: str, path: str, query: Mapping[str, str] | None,
-              data: bytes | None, headers: Mapping[str, str] | None, repeatable: bool,
-              accept: Sequence[int]) -> Answer:
-        call = f"{self.settings.name}: {method} {path}"
+    def _once(self, call: _Call) -> Answer:
+        self._check_host()
         try:
             with self._session.request(
-                    method, self.settings.url + path, params=query, data=data,
-                    headers={"Content-Type": "application/json", **(headers or {})},
-                    timeout=(5, self.settings.timeout_seconds), allow_redirects=False,
-                    stream=True) as response:
+                    call.method, self.settings.url + call.path, params=call.query,
+                    data=call.data, headers=call.headers, allow_redirects=False, stream=True,
+                    timeout=(CONNECT_SECONDS, self.settings.timeout_seconds)) as response:
                 content = self._content(response, call)
                 status, got = response.status_code, response.headers
-        except requests.exceptions.SSLError as error:
-            raise RequestRefused(f"{call}: the certificate is not trusted.",
-                                 hint="Mend the certificate, or the URL.") from error
-        except (requests.ConnectionError, requests.Timeout,
-                requests.exceptions.ChunkedEncodingError) as error:
-            raise self._broken(call, error, repeatable) from error
-        return self._judged(call, status, got, content, repeatable, accept)
+        except requests.RequestException as error:
+            raise self._broken(call, error) from error
+        return self._judged(call, status, got, content)
 
-    def _content(self, response: requests.Response, call: str) -> bytes:
+    def _content(self, response: requests.Response, call: _Call) -> bytes:
         limit = self.settings.max_response_mb * 1024 * 1024
         content = bytearray()
         for chunk in response.iter_content(1 << 16):
             content += chunk
             if len(content) > limit:
-                raise RequestRefused(f"{call}: the answer is larger than "
-                                     f"{self.settings.max_response_mb} MB.",
-                                     hint="Raise max_response_mb, if that is expected.")
+                told = f"{call.name}: the answer is larger than {self.settings.max_response_mb} MB"
+                hint = "Raise max_response_mb, if that is expected."
+                if call.method == "GET":
+                    raise RequestRefused(f"{told}.", hint=hint)
+                raise OutcomeUnknown(f"{told}; it may have been carried out.", hint=hint)
         return bytes(content)
 
-    def _broken(self, call: str, error: Exception, repeatable: bool) -> Exception:
+    def _broken(self, call: _Call, error: requests.RequestException) -> Exception:
         """What a failed connection means."""
-        never_sent = isinstance(error, requests.exceptions.ConnectTimeout) \
-            or "NewConnectionError" in repr(error) or "Failed to establish" in str(error)
-        if never_sent:
+        reason = getattr(error.args[0] if error.args else None, "reason", error)
+        if isinstance(error, requests.ConnectTimeout) or isinstance(reason, ConnectTimeoutError):
             return _Again(SystemUnreachable(
                 f"{self.settings.name} can't be reached at {self.settings.url}.",
                 hint="See that it runs and that the URL is right."))
-        if not repeatable:
-            return OutcomeUnknown(f"{call}: no answer came; it may have been carried out.")
-        what = "no answer in time" if isinstance(error, requests.Timeout) else "the line broke"
-        return _Again(SystemUnreachable(f"{call}: {what}.", hint="Sync again later."))
+        if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in reason.args):
+            return RequestRefused(f"{call.name}: the certificate is not trusted.",
+                                  hint="Mend the certificate, or the URL.")
+        if isinstance(error, ValueError):  # requests' own: it can't be sent like that
+            return RequestRefused(f"{call.name}: the call can't be made ({type(error).__name__}).",
+                                  hint="Check the URL.")
+        late = isinstance(error, requests.Timeout)
+        return _unclear(call, f"{call.name}: {'no answer in time' if late else 'the line broke'}")
 
-    def _judged(self, call: str, status: int, headers: Mapping[str, str], content: bytes,
-                repeatable: bool, accept: Sequence[int]) -> Answer:
-        if 200 <= status < 300 or status in accept:
-            return Answer(status, headers, self._json(call, content, repeatable))
-        words = f"{call}: {status} {_words(content)}".rstrip()
+    def _judged(self, call: _Call, status: int, headers: Mapping[str, str],
+                content: bytes) -> Answer:
+        if 200 <= status < 300:
+            return self._expected(call, Answer(status, headers, self._json(call, content)))
+        if status in call.accept:
+            return Answer(status, headers, _json_or_none(content))
+        told = f"{call.name}: {status} {self._auth.hide(words(content))}".rstrip()
+        after = _retry_after(headers, self._clock)
         if status in (401, 403):
-            raise AccessDenied(f"{words}.", hint=f"Check the credentials of {self.settings.name} "
+            raise AccessDenied(f"{told}.", hint=f"Check the credentials of {self.settings.name} "
                                "and the rights they give.")
         if status == 429:
-            raise self._limited(words, headers)
+            raise _when_asked(RateLimited(f"{told}.", after=after, hint=_LATER))
+        if status in call.again:
+            raise _when_asked(SystemUnreachable(f"{told}.", after=after, hint=_LATER))
         if status >= 500:
-            if status == 503 or repeatable:
-                raise _Again(SystemUnreachable(f"{words}.", after=_retry_after(headers),
-                                               hint="Sync again later."))
-            raise OutcomeUnknown(f"{words}; it may have been carried out.")
+            raise _unclear(call, told, after, surely_not=status == 503)
         if 300 <= status < 400:
-            raise RequestRefused(f"{words}: redirects are not followed.",
+            raise RequestRefused(f"{told}: redirects are not followed.",
                                  hint="Give the final URL in the config.")
-        raise RequestRefused(f"{words}.")
+        raise RequestRefused(f"{told}.", hint=f"Check what {self.settings.name} expects.")
 
-    def _limited(self, words: str, headers: Mapping[str, str]) -> Exception:
-        after = _retry_after(headers)
-        error = RateLimited(f"{words}.", after=after, hint="Sync again later.")
-        return error if after is not None and after > LONGEST_WAIT else _Again(error)
-
-    def _json(self, call: str, content: bytes, repeatable: bool) -> Any:
+    def _json(self, call: _Call, content: bytes) -> Any:
         if not content:
             return None
         try:
-            return json.loads(content, parse_float=Decimal)
+            return loads(content)
         except ValueError:
-            if repeatable:
-                raise _Again(SystemUnreachable(f"{call}: the answer is no JSON.")) from None
-            raise OutcomeUnknown(f"{call}: the answer is no JSON; it may have been carried "
-                                 "out.") from None
+            raise _unclear(call, f"{call.name}: the answer is no JSON") from None
+
+    def _expected(self, call: _Call, answer: Answer) -> Answer:
+        body = answer.body if isinstance(answer.body, Mapping) else {}
+        missing = [name for name in call.holds if name not in body]
+        if missing:
+            raise _unclear(call, f"{call.name}: the answer lacks {', '.join(missing)}")
+        return answer
 
     def _check_host(self) -> None:
         """Refuse a private address, unless the settings allow it; looked up once."""
@@ -248,45 +254,65 @@ class Connection:
             return
         host = urlsplit(self.settings.url).hostname or ""
         try:
-            found = {ipaddress.ip_address(info[4][0]) for info in socket.getaddrinfo(host, None)}
+            found = {info[4][0] for info in socket.getaddrinfo(host, None)}
         except OSError:
-            raise SystemUnreachable(f"{self.settings.name}: the host {host} is not known.",
-                                    hint="Check the URL.") from None
-        for address in found:
-            if address.is_private and not address.is_loopback and not self.settings.allow_private:
+            raise _Again(SystemUnreachable(f"{self.settings.name}: the host {host} is not known.",
+                                           hint="Check the URL.")) from None
+        for address in map(str, found):
+            if not self.settings.allow_private and not _is_open(address):
                 raise ConfigInvalid(
                     f"{self.settings.name}: {host} is the private address {address}.",
                     hint="Say allow_private: true if that is meant.")
         self._checked_host = True
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    value = headers.get("Retry-After", "")
-    return float(value) if value.isdigit() else None
-
-
-def _words(content: bytes) -> str:
-    """The system's own words about what is wrong, in short."""
+def _json_or_none(content: bytes) -> Any:
     try:
-        body = json.loads(content)
+        return loads(content)
     except ValueError:
-        return ""
-    if isinstance(body, dict):
-        inner = body.get("error", body)
-        if isinstance(inner, dict):
-            body = inner
-        for key in ("detail", "msg", "message", "title"):
-            if isinstance(body.get(key), str):
-                return str(body[key]).rstrip(".")
-    return ""
+        return None
 
 
-def dumps(value: Any) -> bytes:
-    """JSON with Decimals as exact numbers."""
-    return orjson.dumps(value, default=_exact_number)
+def _is_open(address: str) -> bool:
+    """Whether an address is a public one, or this machine itself."""
+    known = ipaddress.ip_address(address)
+    if isinstance(known, ipaddress.IPv6Address) and known.ipv4_mapped is not None:
+        known = known.ipv4_mapped
+    return known.is_global or known.is_loopback
 
 
-def _exact_number(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return orjson.Fragment(f"{value:f}")
-    raise TypeError(f"{type(value).__name__} can't be sent as JSON")
+def _unclear(call: _Call, told: str, after: float | None = None, *,
+             surely_not: bool = False) -> Exception:
+    """What a try means whose call may have been carried out. `surely_not` says that the system
+    claims it wasn't: enough to try again, not enough to rely on."""
+    if call.method == "GET":
+        return _when_asked(SystemUnreachable(f"{told}.", after=after, hint=_LATER))
+    call.maybe_made = True
+    error = OutcomeUnknown(f"{told}; it may have been carried out.", after=after, hint=_VERIFIED)
+    return _when_asked(error) if call.repeatable or surely_not else error
+
+
+def _when_asked(error: RetryLater) -> Exception:
+    """Try again, unless the system asked for more patience than a run has."""
+    return error if error.after is not None and error.after > LONGEST_WAIT else _Again(error)
+
+
+def _last_word(call: _Call, error: RetryLater) -> RetryLater:
+    """The last try's error, which does not undo what an earlier try may have done."""
+    if call.maybe_made and not isinstance(error, OutcomeUnknown):
+        return OutcomeUnknown(f"{error.message} An earlier try may have been carried out.",
+                              after=error.after, hint=_VERIFIED)
+    return error
+
+
+def _retry_after(headers: Mapping[str, str], clock: Clock) -> float | None:
+    """Seconds to wait, given as such or as a date; None where nothing readable is given."""
+    value = headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        at = parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return max(0.0, (at - clock.now()).total_seconds())

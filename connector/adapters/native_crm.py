@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from pydantic import SecretStr
 
-from connector.adapters.http import Answer, Bearer, Connection, HttpSettings
+from connector.adapters.auth import Bearer
+from connector.adapters.batches import write_rows
+from connector.adapters.http import Connection, HttpSettings
 from connector.adapters.schema import from_openapi
 from connector.domain.records import (
     Batch,
@@ -23,10 +25,11 @@ from connector.domain.records import (
     WriteResult,
     WriteStatus,
 )
-from connector.errors import CursorExpired, RequestRefused, RetryLater
+from connector.errors import CursorExpired
 from connector.ports import Clock
 
 PAGE = 500
+_PAGE = ("data", "nextCursor", "asOf")
 
 
 class NativeCrmSettings(HttpSettings):
@@ -48,39 +51,42 @@ class NativeCrm:
         idempotent_create=IdempotentCreate.KEY, deletions="tombstone", bulk=True,
         webhooks="standard")
 
-    def __init__(self, settings: NativeCrmSettings, clock: Clock) -> None:
-        self._http = Connection(settings, Bearer(settings.token.get_secret_value()), clock)
+    def __init__(self, settings: NativeCrmSettings, clock: Clock, *, page: int = PAGE) -> None:
+        self._http = Connection(settings, Bearer(settings.token), clock)
+        self._page = page
 
     def check(self) -> str:
         """See the port."""
-        self._http.call("GET", "/api/users", query={"limit": "1"})
+        self._http.call("GET", "/api/users", query={"limit": "1"}, holds=("data",))
         return "native CRM"
 
     def describe(self, object: str) -> ObjectSchema:
         """See the port."""
-        return from_openapi(self._http.call("GET", "/openapi.json").body, object)
+        return from_openapi(self._http.call("GET", "/openapi.json", holds=("paths",)).body, object)
 
     def pull(self, object: str, cursor: str | None) -> Iterator[Page]:
-        """See the port; a cursor is the server's own time up to which was read."""
-        query = {"limit": str(PAGE), "include_deleted": "true"}
+        """See the port; a cursor is the server's own time up to which was read.
+
+        A change may come up late, behind a page that reaches into the look-back. So no cursor of
+        a pull stands behind the time at which its first such page was asked for, however long the
+        pages after it take.
+        """
+        query = {"limit": str(self._page), "include_deleted": "true"}
         if cursor is not None:
-            query["updated_since"] = self._behind(cursor)
+            query["updated_since"] = _z(_since(cursor) - self.capabilities.look_back)
+        settled: datetime | None = None
         while True:
-            body = self._http.call("GET", f"/api/{object}", query=query).body
-            records = tuple(_record(row) for row in body["data"])
-            more = body["nextCursor"]
-            reached = body["data"][-1]["updatedAt"] if more else body["asOf"]
-            yield Page(records, json.dumps({"since": reached}))
+            body = self._http.call("GET", f"/api/{object}", query=query, holds=_PAGE).body
+            as_of, more = _time(body["asOf"]), body["nextCursor"]
+            reached = _time(body["data"][-1]["updatedAt"]) if more else as_of
+            if settled is None and reached > as_of - self.capabilities.look_back:
+                settled = as_of
+            since = reached if settled is None else min(reached, settled)
+            yield Page(tuple(_record(row) for row in body["data"]),
+                       json.dumps({"since": _z(since)}))
             if not more:
                 return
             query["cursor"] = more
-
-    def _behind(self, cursor: str) -> str:
-        try:
-            since = datetime.fromisoformat(json.loads(cursor)["since"])
-        except (ValueError, KeyError, TypeError):
-            raise CursorExpired(f"{cursor!r} is no cursor of a native CRM.") from None
-        return (since - self.capabilities.look_back).isoformat().replace("+00:00", "Z")
 
     def get(self, object: str, external_ids: Sequence[str]) -> dict[str, RemoteRecord]:
         """See the port."""
@@ -94,29 +100,44 @@ class NativeCrm:
     def _filtered(self, object: str, name: str, values: Sequence[str]) -> list[RemoteRecord]:
         if not values:
             return []
-        body = self._http.call("GET", f"/api/{object}", query={
-            name: ",".join(values), "limit": str(PAGE), "include_deleted": "true"}).body
-        return [_record(row) for row in body["data"]]
+        query = {name: ",".join(values), "limit": str(PAGE), "include_deleted": "true"}
+        found: list[RemoteRecord] = []
+        while True:
+            body = self._http.call("GET", f"/api/{object}", query=query, holds=_PAGE).body
+            found += [_record(row) for row in body["data"]]
+            if not body["nextCursor"]:
+                return found
+            query["cursor"] = body["nextCursor"]
 
     def write(self, batch: Batch) -> list[WriteResult]:
         """See the port; the batch's key makes a repeated call answer as the first one did."""
-        operations = [_operation(batch.operation, intent) for intent in batch.intents]
-        try:
-            answer = self._http.call(
+        def send(operations: list[Any]) -> list[WriteResult]:
+            body = self._http.call(
                 "POST", f"/api/{batch.object}/batch", body={"operations": operations},
-                headers={"Idempotency-Key": batch.key}, accept=(409, 413, 422))
-        except RetryLater as error:
-            return [WriteResult(WriteStatus.UNKNOWN, error=str(error))] * len(batch.intents)
-        if answer.status == 409:
-            return [WriteResult(WriteStatus.UNKNOWN, error="the same batch is still being "
-                                "written")] * len(batch.intents)
-        if answer.status != 207:
-            raise RequestRefused(f"The CRM refused a batch of {batch.object}: {_why(answer)}.")
-        return [_result(row) for row in answer.body["results"]]
+                headers={"Idempotency-Key": batch.key}, again=(409,), holds=("results",)).body
+            return [_result(row) for row in body["results"]]
+
+        return write_rows(batch.intents, _operation, send)
 
     def close(self) -> None:
         """See the port."""
         self._http.close()
+
+
+def _since(cursor: str) -> datetime:
+    try:
+        since = datetime.fromisoformat(json.loads(cursor)["since"])
+        return since.astimezone(UTC) if since.tzinfo else since.replace(tzinfo=UTC)
+    except (ValueError, KeyError, TypeError, OverflowError):
+        raise CursorExpired(f"{cursor!r} is no cursor of a native CRM.") from None
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _z(at: datetime) -> str:
+    return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _record(row: Mapping[str, Any]) -> RemoteRecord:
@@ -124,12 +145,12 @@ def _record(row: Mapping[str, Any]) -> RemoteRecord:
                         row.get("externalRef"))
 
 
-def _operation(operation: Operation, intent: Intent) -> dict[str, Any]:
-    if operation is Operation.CREATE:
+def _operation(intent: Intent) -> dict[str, Any]:
+    if intent.operation is Operation.CREATE:
         return {"method": "create", "body": {**intent.payload, "externalRef": intent.reference}}
-    row: dict[str, Any] = {"method": operation.value, "id": intent.external_id,
+    row: dict[str, Any] = {"method": intent.operation.value, "id": intent.external_id,
                            "ifMatch": intent.version or None}
-    if operation is Operation.UPDATE:
+    if intent.operation is Operation.UPDATE:
         row["body"] = intent.payload
     return row
 
@@ -150,7 +171,3 @@ def _result(row: Mapping[str, Any]) -> WriteResult:
 def _problem(problem: Mapping[str, Any]) -> str:
     fields = "; ".join(f"{e['field']}: {e['message']}" for e in problem.get("errors", ()))
     return fields or str(problem.get("detail") or problem.get("title") or "no reason given")
-
-
-def _why(answer: Answer) -> str:
-    return _problem(answer.body) if isinstance(answer.body, Mapping) else str(answer.status)

@@ -10,7 +10,9 @@ from typing import Any, ClassVar
 
 from pydantic import SecretStr
 
-from connector.adapters.http import Connection, HeaderKey, HttpSettings
+from connector.adapters.auth import HeaderKey
+from connector.adapters.batches import write_rows
+from connector.adapters.http import Connection, HttpSettings
 from connector.adapters.schema import from_openapi
 from connector.domain.records import (
     Batch,
@@ -28,6 +30,9 @@ from connector.errors import CursorExpired, RetryLater
 from connector.ports import Clock
 
 PAGE = 500
+Place = tuple[str, int]
+"""Where a pull stands: the (modified, id) of the record read last."""
+_PAGE = ("rows", "more", "covered_until")
 _ACTIONS = {"confirmed": "confirm", "void": "cancel"}
 
 
@@ -50,38 +55,45 @@ class NativeErp:
         idempotent_create=IdempotentCreate.UNIQUE_REFERENCE, deletions="archive", bulk=True,
         webhooks="t-v1")
 
-    def __init__(self, settings: NativeErpSettings, clock: Clock) -> None:
-        self._http = Connection(
-            settings, HeaderKey("X-Api-Key", settings.api_key.get_secret_value()), clock)
+    def __init__(self, settings: NativeErpSettings, clock: Clock, *, page: int = PAGE) -> None:
+        self._http = Connection(settings, HeaderKey("X-Api-Key", settings.api_key), clock)
+        self._page = page
 
     def check(self) -> str:
         """See the port."""
-        self._http.call("GET", "/v1/warehouses", query={"limit": "1"})
+        self._http.call("GET", "/v1/warehouses", query={"limit": "1"}, holds=("rows",))
         return "native ERP"
 
     def describe(self, object: str) -> ObjectSchema:
         """See the port."""
-        return from_openapi(self._http.call("GET", "/openapi.json").body, object)
+        return from_openapi(self._http.call("GET", "/openapi.json", holds=("paths",)).body, object)
 
     def pull(self, object: str, cursor: str | None) -> Iterator[Page]:
-        """See the port; a cursor is the (modified, id) read last, never past what is complete."""
-        query = {"limit": str(PAGE), "archived": "include"}
-        if cursor is not None:
-            query.update(_position(cursor))
+        """See the port; a cursor is the (modified, id) read last.
+
+        A change may come up late, behind a page that reaches past what the server called complete
+        then. So no cursor of a pull stands behind that time, whatever later pages say.
+        """
+        query = {"limit": str(self._page), "archived": "include"}
+        place = None if cursor is None else _place(cursor)
+        complete: Place | None = None
         while True:
-            body = self._http.call("GET", f"/v1/{object}", query=query).body
+            if place is not None:
+                query.update(after_modified=place[0], after_id=str(place[1]))
+            body = self._http.call("GET", f"/v1/{object}", query=query, holds=_PAGE).body
             rows = body["rows"]
             if rows:
-                query["after_modified"] = rows[-1]["modified"]
-                query["after_id"] = str(rows[-1]["id"])
-            yield Page(tuple(_record(row) for row in rows),
-                       _complete(query, body["covered_until"]))
+                place = rows[-1]["modified"], rows[-1]["id"]
+            covered: Place = body["covered_until"], 0
+            if complete is None and (place is None or _time(place) > _time(covered)):
+                complete = covered
+            yield Page(tuple(_record(row) for row in rows), _cursor(complete or place or covered))
             if not body["more"]:
                 return
 
     def get(self, object: str, external_ids: Sequence[str]) -> dict[str, RemoteRecord]:
         """See the port."""
-        known = [ext for ext in external_ids if ext.isdigit()]
+        known = [ext for ext in external_ids if _is_number(ext)]
         return {r.external_id: r for r in self._filtered(object, "ids", known)}
 
     def find(self, object: str, references: Sequence[str]) -> dict[str, RemoteRecord]:
@@ -92,94 +104,116 @@ class NativeErp:
     def _filtered(self, object: str, name: str, values: Sequence[str]) -> list[RemoteRecord]:
         if not values:
             return []
-        body = self._http.call("GET", f"/v1/{object}", query={
+        body = self._http.call("GET", f"/v1/{object}", holds=_PAGE, query={
             name: ",".join(values), "limit": str(PAGE), "archived": "include"}).body
         return [_record(row) for row in body["rows"]]
 
     def write(self, batch: Batch) -> list[WriteResult]:
-        """See the port; order states are carried out as actions after the rows are written."""
-        by_action = batch.object == "sales_orders"
-        rows = [_row(batch.operation, intent, by_action) for intent in batch.intents]
-        try:
-            answer = self._http.call("POST", f"/v1/{batch.object}/bulk", body={"rows": rows},
-                                     repeatable=batch.operation is Operation.CREATE)
-        except RetryLater as error:
-            return [WriteResult(WriteStatus.UNKNOWN, error=str(error))] * len(rows)
-        results = [_result(batch.operation, row) for row in answer.body["rows"]]
-        return self._acted(batch.intents, results) if by_action else results
+        """See the port; order states are carried out as actions after the rows are written.
+
+        A create may be sent again, for its reference is unique; a change may not: what it finds
+        changed could be its own work.
+        """
+        orders = batch.object == "sales_orders"
+
+        def send(rows: list[Any]) -> list[WriteResult]:
+            body = self._http.call("POST", f"/v1/{batch.object}/bulk", body={"rows": rows},
+                                   repeatable=batch.operation is Operation.CREATE,
+                                   holds=("rows",)).body
+            return [_result(batch.operation, row) for row in body["rows"]]
+
+        results = write_rows(batch.intents, _order_row if orders else _row, send)
+        return self._acted(batch.intents, results) if orders else results
 
     def _acted(self, intents: Sequence[Intent],
                results: list[WriteResult]) -> list[WriteResult]:
         """The results after the orders' states were moved to what the payloads ask for."""
-        wanted: dict[str, list[int]] = {}
+        wanted: dict[str, dict[int, RemoteRecord]] = {}
         for i, (intent, result) in enumerate(zip(intents, results, strict=True)):
             state = intent.payload.get("state")
             if result.record is None or state in (None, result.record.payload["state"]):
                 continue
             if state in _ACTIONS:
-                wanted.setdefault(_ACTIONS[state], []).append(i)
+                wanted.setdefault(_ACTIONS[state], {})[i] = result.record
             else:
                 results[i] = replace(result, refusal=(
-                    f"The ERP reaches the state {state!r} by its own documents only."))
-        for action, at in wanted.items():
-            self._act(action, at, results)
+                    f"The ERP reaches the state {state!r} by its own documents."))
+        for action, records in wanted.items():
+            for i, told in zip(records, self._act(action, list(records.values())), strict=True):
+                results[i] = _after_action(results[i], told)
         return results
 
-    def _act(self, action: str, at: list[int], results: list[WriteResult]) -> None:
-        rows = []
-        for i in at:
-            record = results[i].record
-            assert record is not None
-            rows.append({"id": int(record.external_id)})
+    def _act(self, action: str, orders: Sequence[RemoteRecord]) -> list[WriteResult]:
+        """The orders as they are after the action, or UNKNOWN without a record where that is not
+        known: repeating an action does no harm."""
+        rows = [{"id": int(order.external_id)} for order in orders]
         try:
             body = self._http.call("POST", f"/v1/sales_orders/actions/{action}",
-                                   body={"rows": rows}).body
+                                   body={"rows": rows}, holds=("rows",)).body
         except RetryLater as error:
-            for i in at:
-                results[i] = replace(results[i], refusal=str(error))
-            return
-        for i, row in zip(at, body["rows"], strict=True):
-            record = _record(row["row"]) if row.get("row") else results[i].record
-            results[i] = replace(results[i], record=record,
-                                 refusal="" if row["ok"] else _error(row["error"]))
+            return [WriteResult(WriteStatus.UNKNOWN, error=str(error))] * len(rows)
+        return [WriteResult(WriteStatus.UPDATED,
+                            _record(row["row"]) if row.get("row") else order,
+                            refusal="" if row["ok"] else _error(row["error"]))
+                for order, row in zip(orders, body["rows"], strict=True)]
 
     def close(self) -> None:
         """See the port."""
         self._http.close()
 
 
-def _position(cursor: str) -> dict[str, str]:
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def _time(place: Place) -> datetime:
+    return datetime.fromisoformat(place[0])
+
+
+def _cursor(place: Place) -> str:
+    return json.dumps({"modified": place[0], "id": place[1]})
+
+
+def _place(cursor: str) -> Place:
     try:
         kept = json.loads(cursor)
-        return {"after_modified": str(kept["modified"]), "after_id": str(kept["id"])}
+        place = str(kept["modified"]), int(kept["id"])
+        if _time(place).tzinfo is not None:
+            return place
     except (ValueError, KeyError, TypeError):
-        raise CursorExpired(f"{cursor!r} is no cursor of a native ERP.") from None
-
-
-def _complete(query: Mapping[str, str], covered_until: str) -> str:
-    """The cursor behind a page: where it ends, but not past what the server calls complete."""
-    modified, last = query.get("after_modified"), query.get("after_id", "0")
-    covered = datetime.fromisoformat(covered_until)
-    if modified is None or datetime.fromisoformat(modified) > covered:
-        modified, last = covered_until, "0"
-    return json.dumps({"modified": modified, "id": last})
+        pass
+    raise CursorExpired(f"{cursor!r} is no cursor of a native ERP.")
 
 
 def _record(row: Mapping[str, Any]) -> RemoteRecord:
     return RemoteRecord(str(row["id"]), str(row["rev"]), row, False, row.get("external_ref"))
 
 
-def _row(operation: Operation, intent: Intent, by_action: bool) -> dict[str, Any]:
-    payload = {name: value for name, value in intent.payload.items()
-               if not (by_action and name == "state")}
-    if operation is Operation.CREATE:
-        return {**payload, "external_ref": intent.reference}
-    row = {"id": int(intent.external_id or 0), **payload}
+def _row(intent: Intent) -> dict[str, Any]:
+    if intent.operation is Operation.CREATE:
+        return {**intent.payload, "external_ref": intent.reference}
+    id = intent.external_id or ""
+    row = {"id": int(id) if _is_number(id) else 0, **intent.payload}
     if intent.version:
         row["rev"] = int(intent.version)
-    if operation is Operation.DELETE:
+    if intent.operation is Operation.DELETE:
         row["archived"] = True
     return row
+
+
+def _after_action(written: WriteResult, told: WriteResult) -> WriteResult:
+    """A written order's result after its action. Where it is not known what came of that, a
+    change is planned anew from what is there; a create is made, and has to be told as such."""
+    if told.record is not None:
+        return replace(told, status=written.status)
+    if written.status is WriteStatus.CREATED:
+        return replace(written, refusal=told.error)
+    return told
+
+
+def _order_row(intent: Intent) -> dict[str, Any]:
+    """An order's row without its state, which is no field to write."""
+    return {name: value for name, value in _row(intent).items() if name != "state"}
 
 
 def _result(operation: Operation, row: Mapping[str, Any]) -> WriteResult:

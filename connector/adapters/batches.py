@@ -1,0 +1,47 @@
+"""Sends a batch's rows by one call, and tells every failure of the call in each result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import orjson
+
+from connector.adapters.wire import dumps
+from connector.domain.records import Intent, WriteResult, WriteStatus
+from connector.errors import OutcomeUnknown, RetryLater
+
+
+def write_rows(intents: Sequence[Intent], row: Callable[[Intent], Any],
+               send: Callable[[list[Any]], list[WriteResult]]) -> list[WriteResult]:
+    """One result for each intent, in order: `row` makes what is sent for it, `send` makes the
+    call with all rows.
+
+    A row that is no JSON (half a surrogate pair, a number past 64 bits) is refused here, so that
+    it can't hold up the others. Where the call as a whole fails, every result is RETRY if it
+    surely was not made, else UNKNOWN; `AccessDenied` and `RequestRefused` are raised.
+    """
+    rows, places, refused = [], [], {}
+    for place, intent in enumerate(intents):
+        try:
+            rows.append(orjson.Fragment(dumps(row(intent))))
+            places.append(place)
+        except ValueError as error:
+            refused[place] = WriteResult(WriteStatus.REJECTED, error=f"It can't be sent: {error}.")
+    told = dict(zip(places, _sent(rows, send), strict=True))
+    return [refused[i] if i in refused else told[i] for i in range(len(intents))]
+
+
+def _sent(rows: list[Any], send: Callable[[list[Any]], list[WriteResult]]) -> list[WriteResult]:
+    if not rows:
+        return []
+    try:
+        results = send(rows)
+    except OutcomeUnknown as error:
+        return [WriteResult(WriteStatus.UNKNOWN, error=str(error))] * len(rows)
+    except RetryLater as error:
+        return [WriteResult(WriteStatus.RETRY, error=str(error))] * len(rows)
+    if len(results) != len(rows):
+        return [WriteResult(WriteStatus.UNKNOWN, error=(
+            f"The system gave {len(results)} results for {len(rows)} rows."))] * len(rows)
+    return results
