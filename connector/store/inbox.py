@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, delete, func, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 
 from connector.domain.records import Change
-from connector.store.codec import dump, load
+from connector.store.codec import bounded, dump, load
 from connector.store.rows import Rows
 from connector.store.tables import cursors, inbox
 
 PENDING, WAITING = "pending", "waiting"
+
+# In the order of `Change`; a row is unpacked at once, for its attributes cost more than its query.
+_CHANGE = (inbox.c.id, inbox.c.entity, inbox.c.system, inbox.c.external_id, inbox.c.version,
+           inbox.c.payload, inbox.c.deleted, inbox.c.reference, inbox.c.match_key, inbox.c.hint,
+           inbox.c.derived_from)
 
 
 class InboxRows(Rows):
@@ -35,27 +40,23 @@ class InboxRows(Rows):
         newest = {(c.entity, c.system, c.external_id): c for c in changes}
         if not newest:
             return
-        # A replaced row moves to the end: delete and insert, so that it gets a new id.
-        self.many(delete(inbox).where(
-            inbox.c.pair == bindparam("b_pair"), inbox.c.entity == bindparam("b_entity"),
-            inbox.c.system == bindparam("b_system"),
-            inbox.c.external_id == bindparam("b_external_id")),
-            [{"b_pair": pair, "b_entity": e, "b_system": s, "b_external_id": x}
-             for e, s, x in newest])
-        self.many(inbox.insert(), [_row(pair, c) for c in newest.values()])
+        self.replace(inbox, [_row(pair, c) for c in newest.values()],
+                     ("pair", "entity", "system", "external_id"))
 
     def pending(self, pair: str, entity: str, after: int, limit: int) -> list[Change]:
         rows = self.connection.execute(
-            select(inbox).where(inbox.c.pair == pair, inbox.c.entity == entity,
-                                inbox.c.state == PENDING, inbox.c.id > after)
+            select(*_CHANGE).where(inbox.c.pair == pair, inbox.c.entity == entity,
+                                   inbox.c.state == PENDING, inbox.c.id > after)
             .order_by(inbox.c.id).limit(limit))
-        return [_change(row) for row in rows]
+        return [_change(*row) for row in rows]
 
     def inbox_by_external(self, pair: str, entity: str, system: str,
                           external_ids: Collection[str]) -> dict[str, Change]:
-        rows = self.where_in(self._inbox_of(pair, entity, system), inbox.c.external_id,
-                             external_ids)
-        return {row.external_id: _change(row) for row in rows}
+        query = select(*_CHANGE).where(inbox.c.pair == pair, inbox.c.entity == entity,
+                                       inbox.c.system == system)
+        found = (_change(*row)
+                 for row in self.where_in(query, inbox.c.external_id, external_ids))
+        return {change.external_id: change for change in found}
 
     def inbox_versions(self, pair: str, entity: str, system: str,
                        external_ids: Collection[str]) -> dict[str, str]:
@@ -67,19 +68,19 @@ class InboxRows(Rows):
 
     def inbox_by_match_key(self, pair: str, entity: str, system: str, keys: Collection[str],
                            known: Mapping[int, Change]) -> dict[str, list[Change]]:
+        asked = {key: bounded(key) for key in keys}
         query = select(inbox.c.id, inbox.c.match_key, inbox.c.external_id).where(
             inbox.c.pair == pair, inbox.c.entity == entity, inbox.c.system == system)
-        rows = sorted(self.where_in(query, inbox.c.match_key, keys))
-        missing = {row.external_id for row in rows if row.id not in known}
+        rows = sorted(tuple(row) for row in self.where_in(
+            query, inbox.c.match_key, set(asked.values())))
+        missing = {external_id for id, _, external_id in rows if id not in known}
         loaded = self.inbox_by_external(pair, entity, system, missing) if missing else {}
-        found: dict[str, list[Change]] = {}
+        kept: dict[str, list[Change]] = {}
         for id, match_key, external_id in rows:
-            found.setdefault(match_key, []).append(known.get(id) or loaded[external_id])
-        return found
-
-    def _inbox_of(self, pair: str, entity: str, system: str) -> Select[Any]:
-        return select(inbox).where(inbox.c.pair == pair, inbox.c.entity == entity,
-                                   inbox.c.system == system)
+            change = known.get(id) or loaded.get(external_id)
+            if change is not None:  # else another transaction has settled it just now
+                kept.setdefault(match_key, []).append(change)
+        return {key: kept[short] for key, short in asked.items() if short in kept}
 
     def settle(self, change_ids: Collection[int]) -> None:
         self.execute_among(delete(inbox), inbox.c.id, change_ids)
@@ -108,11 +109,10 @@ def _row(pair: str, change: Change) -> dict[str, Any]:
     return {"pair": pair, "entity": change.entity, "system": change.system,
             "external_id": change.external_id, "state": PENDING, "version": change.version,
             "payload": dump(change.payload), "deleted": change.deleted,
-            "reference": change.reference, "match_key": change.match_key, "hint": change.hint,
-            "derived_from": change.derived_from, "wanted": None}
+            "reference": change.reference, "match_key": bounded(change.match_key),
+            "hint": change.hint, "derived_from": change.derived_from, "wanted": None}
 
 
-def _change(row: Row[Any]) -> Change:
-    return Change(row.id, row.entity, row.system, row.external_id, row.version,
-                  load(row.payload), row.deleted, row.reference, row.match_key, row.hint,
-                  row.derived_from)
+def _change(id: int, entity: str, system: str, external_id: str, version: str, payload: bytes,
+            *more: Any) -> Change:
+    return Change(id, entity, system, external_id, version, load(payload), *more)

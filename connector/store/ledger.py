@@ -19,7 +19,7 @@ from connector.domain.ledger import (
 )
 from connector.domain.policies import Role
 from connector.domain.records import Change
-from connector.store.codec import dump, instant, load
+from connector.store.codec import dump, instant, load, moment, readable
 from connector.store.rows import Rows
 from connector.store.tables import conflicts, dead_letters, inbox, outcomes, runs
 
@@ -39,9 +39,9 @@ class LedgerRows(Rows):
             "writes": [[*key, number] for key, number in run.writes.items()]}
         self.upsert(runs, [{
             "id": run.id, "pair": run.pair, "trigger": run.trigger, "state": run.state.value,
-            "started_at": run.started_at.isoformat(),
-            "ended_at": run.ended_at.isoformat() if run.ended_at else None,
-            "message": run.message, "account": dump(account)}], ("id",))
+            "started_at": moment(run.started_at),
+            "ended_at": moment(run.ended_at) if run.ended_at else None,
+            "message": readable(run.message), "account": dump(account)}], ("id",))
 
     def runs(self, pair: str, limit: int) -> list[Run]:
         rows = self.connection.execute(select(runs).where(runs.c.pair == pair)
@@ -51,18 +51,18 @@ class LedgerRows(Rows):
     def abandon_runs(self, pair: str, at: datetime) -> None:
         self.connection.execute(
             update(runs).where(runs.c.pair == pair, runs.c.state == RunState.RUNNING.value)
-            .values(state=RunState.ABANDONED.value, ended_at=at.isoformat(),
+            .values(state=RunState.ABANDONED.value, ended_at=moment(at),
                     message="its process ended before it did; a later run took over"))
 
     def add_outcomes(self, pair: str, run_id: str, at: datetime,
                      added: Sequence[Outcome]) -> None:
         if added:
             self.many(outcomes.insert(), [{
-                "pair": pair, "run_id": run_id, "at": at.isoformat(), "entity": o.entity,
+                "pair": pair, "run_id": run_id, "at": moment(at), "entity": o.entity,
                 "canonical_id": o.canonical_id, "kind": o.kind.value, "side": o.side,
                 "external_id": o.external_id, "target": o.target,
                 "changes": dump([[c.path, c.before, c.after, c.rule] for c in o.changes]),
-                "reason": o.reason, "counted": o.counted} for o in added])
+                "reason": readable(o.reason), "counted": o.counted} for o in added])
 
     def history(self, pair: str, entity: str, canonical_id: str) -> list[HistoryEntry]:
         rows = self.connection.execute(
@@ -83,24 +83,26 @@ class LedgerRows(Rows):
             states=(ConflictState.OPEN, ConflictState.DECIDED))}
         new, moved = [], []
         for canonical_id, title, conflict in found:
-            sides = {"base": conflict.base, "crm": conflict.crm, "erp": conflict.erp}
+            sides = dump({"base": conflict.base, "crm": conflict.crm, "erp": conflict.erp})
             kept = live.get((canonical_id, conflict.path))
+            # A decided one stays live until it is carried out, which closes it: a crash before
+            # the write must not lose the decision.
+            settled = bool(conflict.settled_by) and (
+                kept is None or kept.state is ConflictState.OPEN)
+            stands = {"sides": sides, "settled_by": conflict.settled_by if settled else "",
+                      "state": (ConflictState.SETTLED if settled else ConflictState.OPEN).value}
             if kept is None:
-                state = ConflictState.SETTLED if conflict.settled_by else ConflictState.OPEN
                 new.append({"pair": pair, "entity": entity, "canonical_id": canonical_id,
-                            "path": conflict.path, "kind": conflict.kind, "title": title,
-                            "sides": dump(sides), "state": state.value,
-                            "settled_by": conflict.settled_by, "decision": None,
-                            "run_id": run_id, "opened_at": at.isoformat()})
-            elif load(dump(sides)) != {"base": kept.base, "crm": kept.crm, "erp": kept.erp}:
-                moved.append({"b_id": kept.id, "b_sides": dump(sides)})
+                            "path": conflict.path, "kind": conflict.kind,
+                            "title": readable(title), "decision": None, "run_id": run_id,
+                            "opened_at": moment(at), **stands})
+            elif settled or load(sides) != {"base": kept.base, "crm": kept.crm,
+                                           "erp": kept.erp}:
+                moved.append({"b_id": kept.id, "decision": None, **stands})
         if new:
-            self.connection.execute(conflicts.insert(), new)
+            self.many(conflicts.insert(), new)
         if moved:
-            self.connection.execute(
-                update(conflicts).where(conflicts.c.id == bindparam("b_id"))
-                .values(sides=bindparam("b_sides"), state=ConflictState.OPEN.value,
-                        decision=None), moved)
+            self.many(update(conflicts).where(conflicts.c.id == bindparam("b_id")), moved)
 
     def conflicts(self, pair: str, *, entity: str | None = None,
                   canonical_ids: Collection[str] | None = None,
@@ -111,8 +113,8 @@ class LedgerRows(Rows):
             query = query.where(conflicts.c.entity == entity)
         if canonical_ids is None:
             return [_conflict(row) for row in self.connection.execute(query)]
-        return [_conflict(row)
-                for row in self.where_in(query, conflicts.c.canonical_id, canonical_ids)]
+        found = self.where_in(query, conflicts.c.canonical_id, canonical_ids)
+        return sorted((_conflict(row) for row in found), key=lambda conflict: conflict.id)
 
     def conflict(self, conflict_id: int) -> Conflict | None:
         row = self.connection.execute(
@@ -129,7 +131,8 @@ class LedgerRows(Rows):
         if settled:
             self.connection.execute(
                 update(conflicts).where(conflicts.c.pair == pair, conflicts.c.entity == entity,
-                                        conflicts.c.id == bindparam("b_id"))
+                                        conflicts.c.id == bindparam("b_id"),
+                                        conflicts.c.state.in_(_LIVE))
                 .values(state=ConflictState.SETTLED.value, settled_by=bindparam("b_by")),
                 [{"b_id": i, "b_by": by} for i, by in settled.items()])
 
@@ -145,9 +148,9 @@ class LedgerRows(Rows):
             "pair": pair, "trace_key": change.trace_key, "entity": change.entity,
             "system": change.system, "external_id": change.external_id,
             "version": change.version, "stage": stage,
-            "error": error, "message": message, "payload": dump(change.payload),
+            "error": error, "message": readable(message), "payload": dump(change.payload),
             "attempts": kept.get(change.trace_key, 0) + 1, "run_id": run_id,
-            "at": at.isoformat()} for change, stage, error, message in failures}
+            "at": moment(at)} for change, stage, error, message in failures}
         self.upsert(dead_letters, list(rows.values()), ("pair", "trace_key"))
         self.execute_among(delete(inbox), inbox.c.id,
                            [change.id for change, *_ in failures if change.id])

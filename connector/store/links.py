@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Column, Row, delete, select
+from sqlalchemy import Column, delete, select
 
 from connector.domain.records import Link, Snapshot
-from connector.store.codec import dump, load
+from connector.store.codec import bounded, dump, load
 from connector.store.rows import Rows
 from connector.store.tables import claims, links, snapshots
+
+# In the order of `Link`; a row is unpacked at once, for its attributes cost more than its query.
+_LINK = (links.c.entity, links.c.canonical_id, links.c.system, links.c.external_id,
+         links.c.version, links.c.seen)
 
 
 class LinkRows(Rows):
@@ -18,17 +22,19 @@ class LinkRows(Rows):
 
     def links_by_external(self, pair: str, entity: str, system: str,
                           external_ids: Collection[str]) -> dict[str, Link]:
-        query = select(links).where(links.c.pair == pair, links.c.entity == entity,
-                                    links.c.system == system)
-        return {row.external_id: _link(row)
-                for row in self.where_in(query, links.c.external_id, external_ids)}
+        query = select(*_LINK).where(links.c.pair == pair, links.c.entity == entity,
+                                     links.c.system == system)
+        found = (_link(*row) for row in self.where_in(query, links.c.external_id, external_ids))
+        return {link.external_id: link for link in found}
 
     def links_by_canonical(self, pair: str, entity: str,
                            canonical_ids: Collection[str]) -> dict[str, list[Link]]:
-        query = select(links).where(links.c.pair == pair, links.c.entity == entity)
+        query = select(*_LINK).where(links.c.pair == pair,
+                                     links.c.entity == entity).order_by(links.c.id)
         found: dict[str, list[Link]] = {}
         for row in self.where_in(query, links.c.canonical_id, canonical_ids):
-            found.setdefault(row.canonical_id, []).append(_link(row))
+            link = _link(*row)
+            found.setdefault(link.canonical_id, []).append(link)
         return found
 
     def versions(self, pair: str, entity: str, system: str,
@@ -49,7 +55,8 @@ class LinkRows(Rows):
     def external_ids(self, pair: str, entity: str, system: str,
                      canonical_ids: Collection[str]) -> dict[str, str]:
         query = select(links.c.canonical_id, links.c.external_id).where(
-            links.c.pair == pair, links.c.entity == entity, links.c.system == system)
+            links.c.pair == pair, links.c.entity == entity,
+            links.c.system == system).order_by(links.c.id)
         found: dict[str, str] = {}
         for canonical_id, external_id in self.where_in(query, links.c.canonical_id,
                                                        canonical_ids):
@@ -57,7 +64,7 @@ class LinkRows(Rows):
         return found
 
     def save_links(self, pair: str, saved: Sequence[Link]) -> None:
-        rows = {(k.system, k.external_id): {
+        rows = {(k.entity, k.system, k.external_id): {
             "pair": pair, "entity": k.entity, "system": k.system, "external_id": k.external_id,
             "canonical_id": k.canonical_id, "version": k.version,
             "seen": None if k.seen is None else dump(k.seen)} for k in saved}
@@ -73,27 +80,30 @@ class LinkRows(Rows):
                   canonical_ids: Collection[str]) -> dict[str, Snapshot]:
         query = select(snapshots.c.canonical_id, snapshots.c.record).where(
             snapshots.c.pair == pair, snapshots.c.entity == entity)
-        return {row.canonical_id: Snapshot(entity, row.canonical_id, load(row.record))
-                for row in self.where_in(query, snapshots.c.canonical_id, canonical_ids)}
+        return {canonical_id: Snapshot(entity, canonical_id, load(record)) for canonical_id, record
+                in self.where_in(query, snapshots.c.canonical_id, canonical_ids)}
 
     def save_snapshots(self, pair: str, saved: Sequence[Snapshot]) -> None:
-        rows = {s.canonical_id: {"pair": pair, "entity": s.entity,
-                                 "canonical_id": s.canonical_id, "record": dump(s.record)}
-                for s in saved}
+        rows = {(s.entity, s.canonical_id): {"pair": pair, "entity": s.entity,
+                                             "canonical_id": s.canonical_id,
+                                             "record": dump(s.record)} for s in saved}
         self.upsert(snapshots, list(rows.values()), ("pair", "entity", "canonical_id"))
 
     def claims(self, pair: str, entity: str, keys: Collection[str]) -> dict[str, str]:
+        asked = {key: bounded(key) for key in keys}
         query = select(claims.c.match_key, claims.c.canonical_id).where(
             claims.c.pair == pair, claims.c.entity == entity)
-        return {row.match_key: row.canonical_id
-                for row in self.where_in(query, claims.c.match_key, keys)}
+        kept = {row[0]: row[1]
+                for row in self.where_in(query, claims.c.match_key, set(asked.values()))}
+        return {key: kept[short] for key, short in asked.items() if short in kept}
 
     def claim(self, pair: str, entity: str, claimed: Mapping[str, str]) -> None:
-        self.insert_new(claims, [{"pair": pair, "entity": entity, "match_key": key,
+        self.insert_new(claims, [{"pair": pair, "entity": entity, "match_key": bounded(key),
                                   "canonical_id": cid} for key, cid in claimed.items()],
                         ("pair", "entity", "match_key"))
 
 
-def _link(row: Row[Any]) -> Link:
-    return Link(row.entity, row.canonical_id, row.system, row.external_id, row.version,
-                None if row.seen is None else load(row.seen))
+def _link(entity: str, canonical_id: str, system: str, external_id: str, version: str,
+          seen: bytes | None) -> Link:
+    return Link(entity, canonical_id, system, external_id, version,
+                None if seen is None else load(seen))

@@ -10,14 +10,18 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.engine import make_url
+from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import QueuePool
 
 from connector.errors import StoreUnusable
 from connector.ports import Clock
-from connector.store.unit_of_work import SqlStore
+from connector.store.unit_of_work import SqlStore, cause
+
+_MIGRATIONS = str(Path(__file__).parent / "migrations")
+_UPGRADING = 7_242_030
+"""The PostgreSQL advisory lock under which one process at a time looks at the schema."""
 
 
 def open_store(url: str, clock: Clock) -> SqlStore:
@@ -28,8 +32,7 @@ def open_store(url: str, clock: Clock) -> SqlStore:
     except (SQLAlchemyError, sqlite3.Error) as error:
         engine.dispose()
         raise StoreUnusable(
-            f"The store {engine.url.render_as_string()} can't be opened: "
-            f"{str(getattr(error, 'orig', error)).splitlines()[0]}.",
+            f"The store {engine.url.render_as_string()} can't be opened: {cause(error)}.",
             hint="See `store` in the config: the folder has to exist, the server to run.",
         ) from error
     return SqlStore(engine, clock)
@@ -39,9 +42,10 @@ def _engine(url: str) -> Engine:
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite":
-            return _sqlite(url, parsed.database)
+            return _sqlite(parsed.set(drivername="sqlite"))
         if parsed.get_backend_name() == "postgresql":
-            return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+            return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True,
+                                 isolation_level="READ COMMITTED")
     except ModuleNotFoundError as error:
         raise StoreUnusable(f"The database driver {error.name} is not installed.",
                             hint="Install the extra: crm-erp-connector[postgres].") from None
@@ -52,10 +56,12 @@ def _engine(url: str) -> Engine:
                         hint="Use SQLite or PostgreSQL.")
 
 
-def _sqlite(url: str, database: str | None) -> Engine:
+def _sqlite(url: URL) -> Engine:
+    database = url.database
     options: dict[str, Any] = {"connect_args": {"check_same_thread": False}}
     if database in (None, "", ":memory:"):
-        options["poolclass"] = StaticPool
+        # Memory is one connection; a second thread waits for it as it would for a file's lock.
+        options.update(poolclass=QueuePool, pool_size=1, max_overflow=0)
     elif not Path(database or "").parent.is_dir():
         raise StoreUnusable(f"The folder {Path(database or '').parent} does not exist.",
                             hint="Make it, or mend `store` in the config.")
@@ -67,6 +73,7 @@ def _sqlite(url: str, database: str | None) -> Engine:
         connection.execute("PRAGMA busy_timeout=10000")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA cache_size=-65536")  # kB
         connection.execute("PRAGMA wal_autocheckpoint=8000")  # pages of 4 kB
 
@@ -80,10 +87,12 @@ def _sqlite(url: str, database: str | None) -> Engine:
 
 def _upgrade(engine: Engine) -> None:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", _MIGRATIONS.replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     scripts = ScriptDirectory.from_config(config)
     with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text(f"select pg_advisory_xact_lock({_UPGRADING})"))
         current = MigrationContext.configure(connection).get_current_revision()
         if current == scripts.get_current_head():
             return

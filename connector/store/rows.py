@@ -50,6 +50,17 @@ class Rows:
             insert = insert.on_conflict_do_nothing(index_elements=list(keys))
         self.many(insert, rows)
 
+    def replace(self, table: Table, rows: Sequence[dict[str, Any]], keys: Sequence[str]) -> None:
+        """Insert rows; one with the same `keys` gives way, so that its place, by id, is last."""
+        insert: Any = self._dialect.insert(table)
+        if self._dialect is sqlite:
+            self.many(insert.prefix_with("OR REPLACE"), rows)
+            return
+        # Delete and insert would fail where another transaction inserts the same row meanwhile.
+        self.many(insert.on_conflict_do_update(
+            index_elements=list(keys), set_={"id": insert.excluded["id"], **{
+                name: insert.excluded[name] for name in rows[0] if name not in keys}}), rows)
+
     def many(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
         """Execute a statement for many rows of plain values, straight at the driver: what
         SQLAlchemy does for each value would cost more than the database does."""

@@ -1,4 +1,8 @@
-"""The tables. One schema for SQLite and PostgreSQL; migrations make them, never this module."""
+"""The tables. One schema for SQLite and PostgreSQL; migrations make them, never this module.
+
+What other systems name (their IDs, versions, keys) is `Text`: PostgreSQL would refuse a whole page
+for one value longer than a column, where SQLite takes it.
+"""
 
 from __future__ import annotations
 
@@ -24,15 +28,17 @@ _Id = BigInteger().with_variant(Integer, "sqlite")
 
 links = Table(
     "links", metadata,
-    Column("pair", String(100), primary_key=True),
-    Column("entity", String(50), primary_key=True),
-    Column("system", String(100), primary_key=True),
-    Column("external_id", String(255), primary_key=True),
+    Column("id", _Id, primary_key=True, autoincrement=True),  # tells which link is older
+    Column("pair", String(100), nullable=False),
+    Column("entity", String(50), nullable=False),
+    Column("system", String(100), nullable=False),
+    Column("external_id", Text, nullable=False),
     Column("canonical_id", String(36), nullable=False),
-    Column("version", String(255), nullable=False),
+    Column("version", Text, nullable=False),
     Column("seen", LargeBinary),
+    UniqueConstraint("pair", "entity", "system", "external_id", name="links_record"),
     Index("links_canonical", "pair", "entity", "canonical_id"),
-    sqlite_with_rowid=False,
+    sqlite_autoincrement=True,
 )
 
 snapshots = Table(
@@ -58,12 +64,12 @@ inbox = Table(
     Column("pair", String(100), nullable=False),
     Column("entity", String(50), nullable=False),
     Column("system", String(100), nullable=False),
-    Column("external_id", String(255), nullable=False),
+    Column("external_id", Text, nullable=False),
     Column("state", String(10), nullable=False),
-    Column("version", String(255), nullable=False),
+    Column("version", Text, nullable=False),
     Column("payload", LargeBinary, nullable=False),
     Column("deleted", Boolean, nullable=False),
-    Column("reference", String(255)),
+    Column("reference", Text),
     Column("match_key", Text, nullable=False),
     Column("hint", Boolean, nullable=False),
     Column("derived_from", String(36), nullable=False),
@@ -92,7 +98,7 @@ claims = Table(
     "claims", metadata,
     Column("pair", String(100), primary_key=True),
     Column("entity", String(50), primary_key=True),
-    Column("match_key", String(1000), primary_key=True),
+    Column("match_key", Text, primary_key=True),
     Column("canonical_id", String(36), nullable=False),
     sqlite_with_rowid=False,
 )
@@ -120,7 +126,7 @@ outcomes = Table(
     Column("canonical_id", String(36), nullable=False),
     Column("kind", String(20), nullable=False),
     Column("side", String(3), nullable=False),
-    Column("external_id", String(255), nullable=False),
+    Column("external_id", Text, nullable=False),
     Column("target", String(3)),
     Column("changes", LargeBinary, nullable=False),
     Column("reason", Text, nullable=False),
@@ -135,7 +141,7 @@ conflicts = Table(
     Column("pair", String(100), nullable=False),
     Column("entity", String(50), nullable=False),
     Column("canonical_id", String(36), nullable=False),
-    Column("path", String(255), nullable=False),
+    Column("path", Text, nullable=False),
     Column("kind", String(30), nullable=False),
     Column("title", Text, nullable=False),
     Column("sides", LargeBinary, nullable=False),
@@ -153,11 +159,11 @@ dead_letters = Table(
     "dead_letters", metadata,
     Column("id", _Id, primary_key=True, autoincrement=True),
     Column("pair", String(100), nullable=False),
-    Column("trace_key", String(400), nullable=False),
+    Column("trace_key", Text, nullable=False),
     Column("entity", String(50), nullable=False),
     Column("system", String(100), nullable=False),
-    Column("external_id", String(255), nullable=False),
-    Column("version", String(255), nullable=False),
+    Column("external_id", Text, nullable=False),
+    Column("version", Text, nullable=False),
     Column("stage", String(20), nullable=False),
     Column("error", String(100), nullable=False),
     Column("message", Text, nullable=False),

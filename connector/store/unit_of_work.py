@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine, select, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from connector.errors import LeaseHeld, LeaseLost, StoreUnusable
 from connector.ports import Clock
@@ -41,10 +43,9 @@ class SqlStore:
         try:
             with self.engine.begin() as connection:
                 yield connection
-        except DBAPIError as error:
-            cause = str(error.orig).splitlines()[0] if error.orig else str(error)
+        except (SQLAlchemyError, sqlite3.Error) as error:
             raise StoreUnusable(
-                f"The store failed: {cause}.",
+                f"The store failed: {cause(error)}.",
                 hint="Nothing was half written. See that its disk has room and that no other "
                      "program holds it, then run again.") from error
 
@@ -91,14 +92,21 @@ class SqlStore:
         self.engine.dispose()
 
 
+def cause(error: Exception) -> str:
+    """What a database said, in one line, without the statement and its values."""
+    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
 def _dead(holder: str) -> bool:
     """Whether a holder was a process of this host that lives no more."""
     host, _, pid = holder.rpartition(":")
-    if host != socket.gethostname() or not pid.isdigit():
+    # On Windows, os.kill would not ask but interrupt.
+    if host != socket.gethostname() or not pid.isdecimal() or sys.platform == "win32":
         return False
     try:
         os.kill(int(pid), 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return True
     except PermissionError:
         return False
