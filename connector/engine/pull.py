@@ -38,7 +38,7 @@ def pull(session: Session, entity: str, side: Side, planned: Planned, *,
 def _pull_from(session: Session, entity: str, side: Side, cursor: str | None, planned: Planned,
                *, everything: bool, count: bool) -> None:
     for page in _ahead(side.adapter.pull(side.mappings[entity].object, cursor)):
-        session.guard()
+        session.keep_alive()
         session.crash("page read")
         echoes = _receive(session, entity, side, page, planned, everything=everything)
         if count and echoes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from connector.domain.actions import Outcome, Tally
@@ -40,10 +41,21 @@ class Session:
     tallies: dict[tuple[str, Role], Tally] = field(default_factory=lambda: defaultdict(Tally))
     writes: dict[tuple[str, Role, str], int] = field(default_factory=lambda: defaultdict(int))
     requeued: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    renewed_at: datetime = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.renewed_at = self.clock.now()
 
     def guard(self) -> None:
-        """Renew the lease; raises `LeaseLost` where another run took over."""
+        """Renew the lease, before anything is written; raises `LeaseLost` where another run took
+        over."""
         self.store.renew_lease(self.pair.name, self.lease, LEASE_TTL)
+        self.renewed_at = self.clock.now()
+
+    def keep_alive(self) -> None:
+        """Renew the lease where a good part of its time has passed; for what writes nothing."""
+        if (self.clock.now() - self.renewed_at).total_seconds() > LEASE_TTL / 4:
+            self.guard()
 
     def count_read(self, entity: str, role: Role, number: int = 1) -> None:
         """Records taken up: each of them has to get exactly one outcome."""

@@ -28,6 +28,8 @@ _PLAIN_EMAIL = re.compile(
 # A record is read several times on its way, and many records hold the same values.
 _remembered = lru_cache(maxsize=100_000)
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+# Countries whose numbers have a shorter, older form, which the standard one fills with zeros.
+_PADDED = frozenset({"BE", "EL", "GR", "NL"})
 _UNIT_WORDS = {code: word for word, code in UNITS.items()}
 
 
@@ -112,11 +114,13 @@ def _dmy_text(value: date) -> str:
 
 @_remembered
 def _vat_number(value: Any) -> str:
+    text = "".join(ch for ch in str(value).upper() if ch.isalnum())
+    if text[:2] not in _PADDED:
+        return text
     from stdnum.eu import vat
 
-    text = "".join(ch for ch in str(value).upper() if ch.isalnum())
     try:
-        return str(vat.validate(text))  # puts in what a country's own form leaves out
+        return str(vat.validate(text))
     except ValueError:
         return text
 
