@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData()
@@ -77,7 +78,8 @@ inbox = Table(
     UniqueConstraint("pair", "entity", "system", "external_id", name="inbox_record"),
     Index("inbox_pending", "pair", "entity", "state", "id"),
     Index("inbox_match_key", "pair", "entity", "system", "match_key"),
-    Index("inbox_wanted", "pair", "wanted"),
+    Index("inbox_wanted", "pair", "wanted", sqlite_where=text("wanted IS NOT NULL"),
+          postgresql_where=text("wanted IS NOT NULL")),
     sqlite_autoincrement=True,
 )
 

@@ -91,7 +91,10 @@ def upgrade() -> None:
     op.create_index(
         "inbox_match_key", "inbox", ["pair", "entity", "system", "match_key"], unique=False)
     op.create_index("inbox_pending", "inbox", ["pair", "entity", "state", "id"], unique=False)
-    op.create_index("inbox_wanted", "inbox", ["pair", "wanted"], unique=False)
+    op.create_index(
+        "inbox_wanted", "inbox", ["pair", "wanted"], unique=False,
+        sqlite_where=sa.text("wanted IS NOT NULL"),
+        postgresql_where=sa.text("wanted IS NOT NULL"))
     op.create_table("leases",
         sa.Column("pair", sa.String(length=100), nullable=False),
         sa.Column("holder", sa.String(length=255), nullable=False),
