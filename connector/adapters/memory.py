@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -22,7 +22,7 @@ from connector.domain.records import (
     WriteResult,
     WriteStatus,
 )
-from connector.errors import CursorExpired
+from connector.errors import ConnectorError, CursorExpired, RetryLater
 from connector.ports import Clock
 
 
@@ -53,23 +53,51 @@ class Row:
 
 @dataclass(slots=True)
 class MemorySystem:
-    """Records by object; every change takes the next number, so that order is never in doubt."""
+    """Records by object; every change takes the next number, so that order is never in doubt.
+
+    While `outage` is set, every call raises it.
+    """
 
     objects: dict[str, dict[str, Row]] = field(default_factory=dict)
     changes: int = 0
+    outage: ConnectorError | None = None
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def put(self, object: str, external_id: str, payload: Mapping[str, Any],
             reference: str | None = None) -> Row:
-        """Create or change a record, as a user of the system would."""
+        """Create or change a record, as a user of the system would. What changes nothing moves
+        nothing."""
+        with self.lock:
+            old = self.objects.get(object, {}).get(external_id)
+            if old and not old.deleted and old.payload == {**old.payload, **payload}:
+                return old
+            return self.late(object, external_id, payload, reference)()
+
+    def late(self, object: str, external_id: str, payload: Mapping[str, Any],
+             reference: str | None = None) -> Callable[[], Row]:
+        """A change that takes its place in the order now and shows when the returned call is
+        made; until then nobody else may change the record."""
         with self.lock:
             self.changes += 1
-            rows = self.objects.setdefault(object, {})
-            old = rows.get(external_id)
-            row = Row(external_id, {**(old.payload if old else {}), **payload}, self.changes,
-                      reference=old.reference if old else reference)
-            rows[external_id] = row
-            return row
+            at = self.changes
+
+        def commit() -> Row:
+            with self.lock:
+                rows = self.objects.setdefault(object, {})
+                old = rows.get(external_id)
+                rows[external_id] = Row(
+                    external_id, {**(old.payload if old else {}), **payload}, at,
+                    reference=old.reference if old else reference)
+                return rows[external_id]
+
+        return commit
+
+    def created_for(self, object: str, references: Collection[str]) -> dict[str, Row]:
+        """The records that are there for these references, by reference."""
+        with self.lock:
+            return {row.reference: row for row in self.objects.get(object, {}).values()
+                    if row.reference is not None and row.reference in references
+                    and not row.deleted}
 
     def delete(self, object: str, external_id: str) -> None:
         """Delete a record; a tombstone stays."""
@@ -88,59 +116,83 @@ WORLDS: dict[tuple[str, str], MemorySystem] = {}
 
 
 class MemoryAdapter:
-    """Speaks to a memory system."""
+    """Speaks to a memory system.
+
+    `page` is how many records a page holds, `look_back` how many changes a late one may be behind
+    (counted as seconds in the capabilities).
+    """
 
     settings_model: ClassVar[type[MemorySettings]] = MemorySettings
-    capabilities = Capabilities(
-        write_batch=50, read_batch=100, look_back=timedelta(0), locks=True,
-        idempotent_create=IdempotentCreate.UNIQUE_REFERENCE, deletions="tombstone", bulk=True)
 
-    def __init__(self, settings: MemorySettings, clock: Clock, *, page: int = 100) -> None:
-        self.clock, self.page = clock, page
+    def __init__(self, settings: MemorySettings, clock: Clock, *, page: int = 100,
+                 look_back: int = 0) -> None:
+        self.clock, self.page, self.look_back = clock, page, look_back
         self.system = WORLDS.setdefault((settings.world, settings.name), MemorySystem())
+        self.capabilities = Capabilities(
+            write_batch=50, read_batch=100, look_back=timedelta(seconds=look_back), locks=True,
+            idempotent_create=IdempotentCreate.UNIQUE_REFERENCE, deletions="tombstone", bulk=True)
 
     def check(self) -> str:
         """See the port."""
+        self._reach()
         return "memory"
 
     def describe(self, object: str) -> ObjectSchema:
         """See the port: whatever the records hold."""
-        rows = self.system.objects.get(object, {}).values()
-        return ObjectSchema(frozenset(name for row in rows for name in row.payload))
+        self._reach()
+        with self.system.lock:
+            rows = self.system.objects.get(object, {}).values()
+            return ObjectSchema(frozenset(name for row in rows for name in row.payload))
 
     def pull(self, object: str, cursor: str | None) -> Iterator[Page]:
-        """See the port; a cursor is the number of the last change read."""
-        if cursor is not None and not cursor.isdigit():
+        """See the port; a cursor is the number of the last change read.
+
+        No cursor stands behind the changes that there were when the pull first read into the
+        look-back: a late one may still come up there, however long the pull goes on.
+        """
+        if cursor is not None and not (cursor.isascii() and cursor.isdigit()):
             raise CursorExpired(f"{cursor!r} is no cursor of a memory system.")
-        after = int(cursor or 0)
+        after = max(0, int(cursor or 0) - self.look_back)
+        settled: int | None = None
         while True:
+            self._reach()
             with self.system.lock:
                 rows = sorted((r for r in self.system.objects.get(object, {}).values()
                                if r.at > after), key=lambda r: r.at)[:self.page]
-                records = tuple(row.record() for row in rows)
+                records, now = tuple(row.record() for row in rows), self.system.changes
             if not rows:
                 return
             after = rows[-1].at
-            yield Page(records, str(after))
+            if settled is None and after > now - self.look_back:
+                settled = now
+            yield Page(records, str(after if settled is None else min(after, settled)))
 
     def get(self, object: str, external_ids: Sequence[str]) -> dict[str, RemoteRecord]:
         """See the port."""
+        self._reach()
         with self.system.lock:
             rows = self.system.objects.get(object, {})
             return {ext: rows[ext].record() for ext in external_ids if ext in rows}
 
     def find(self, object: str, references: Sequence[str]) -> dict[str, RemoteRecord]:
         """See the port."""
-        wanted = set(references)
+        self._reach()
         with self.system.lock:
-            return {row.reference: row.record()
-                    for row in self.system.objects.get(object, {}).values()
-                    if row.reference in wanted and not row.deleted}
+            return {reference: row.record() for reference, row
+                    in self.system.created_for(object, set(references)).items()}
 
     def write(self, batch: Batch) -> list[WriteResult]:
         """See the port."""
+        try:
+            self._reach()
+        except RetryLater as error:
+            return [WriteResult(WriteStatus.RETRY, error=str(error))] * len(batch.intents)
         with self.system.lock:
             return [self.write_one(batch.object, intent) for intent in batch.intents]
+
+    def _reach(self) -> None:
+        if self.system.outage is not None:
+            raise self.system.outage
 
     def write_one(self, object: str, intent: Intent) -> WriteResult:
         """Make one write."""
@@ -159,9 +211,9 @@ class MemoryAdapter:
         return WriteResult(WriteStatus.UPDATED, changed.record())
 
     def _create(self, object: str, intent: Intent) -> WriteResult:
-        there = self.find(object, [intent.reference]).get(intent.reference)
+        there = self.system.created_for(object, [intent.reference]).get(intent.reference)
         if there is not None:
-            return WriteResult(WriteStatus.CREATED, there)
+            return WriteResult(WriteStatus.CREATED, there.record())
         row = self.system.put(object, self.system.next_id(object), intent.payload,
                               intent.reference)
         return WriteResult(WriteStatus.CREATED, row.record())

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from connector.errors import ConfigInvalid
@@ -22,14 +21,19 @@ def kinds() -> dict[str, str]:
     return {**{point.name: point.value for point in entry_points(group=GROUP)}, **_OWN}
 
 
-def adapter_class(kind: str) -> Any:
+def adapter_class(kind: str) -> type[Any]:
     """The class for a kind of system: `settings_model` and `(settings, clock)`.
 
-    Raises `ConfigInvalid` for a kind that nothing installed provides.
+    Raises `ConfigInvalid` for a kind that nothing installed provides, or whose class can't be
+    imported.
     """
-    known = kinds()
-    if kind not in known:
+    value = _OWN.get(kind) or kinds().get(kind)
+    if value is None:
         raise ConfigInvalid(f"There is no adapter {kind!r}.",
-                            hint=f"Known: {', '.join(sorted(known))}.")
-    module, _, name = known[kind].partition(":")
-    return getattr(import_module(module), name)
+                            hint=f"Known: {', '.join(sorted(kinds()))}.")
+    try:
+        found: type[Any] = EntryPoint(kind, value, GROUP).load()
+    except (ImportError, AttributeError) as error:
+        raise ConfigInvalid(f"The adapter {kind!r} can't be loaded from {value}: {error}.",
+                            hint="Install its package again.") from error
+    return found

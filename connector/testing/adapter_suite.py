@@ -28,24 +28,33 @@ from connector.ports import Adapter
 _MADE = {Operation.CREATE: WriteStatus.CREATED, Operation.UPDATE: WriteStatus.UPDATED}
 
 
+LONG_TEXT = "x" * 4000
+"""4,000 characters."""
+
+
 @dataclass(frozen=True, slots=True)
 class AdapterWorld:
-    """A system to prove an adapter on.
+    """A system to prove an adapter on, without records at first.
 
-    `payload(n)` is a new record's payload, each n another one; `text_field` and `decimal_field`
-    name fields of it, with the value that a Decimal is written as. `wrong_credentials` and
-    `unreachable` are adapters that can't get in, where there are such.
+    `payload(n)` is a new record's payload, each n another one; let the adapter read pages of about
+    three records. `text_field`, `long_text_field` (which takes 4,000 characters and null) and
+    `decimal_field` name fields of it, `decimal_values` what a Decimal is written as. `invalid` is
+    a payload that the system refuses. `late` begins an edit in a transaction that is open until
+    the returned call is made. `wrong_credentials` and `unreachable` are adapters that can't get
+    in.
     """
 
     adapter: Adapter
-    object: str
+    object_name: str
     payload: Callable[[int], dict[str, Any]]
     text_field: str
-    edit: Callable[[str, Mapping[str, Any]], None]
-    delete: Callable[[str], None]
+    edit: Callable[[str, Mapping[str, Any]], Any]
+    delete: Callable[[str], Any]
     decimal_field: str = ""
     decimal_values: Sequence[Any] = ()
+    long_text_field: str = ""
     invalid: Mapping[str, Any] | None = None
+    late: Callable[[str, Mapping[str, Any]], Callable[[], Any]] | None = None
     wrong_credentials: Adapter | None = None
     unreachable: Adapter | None = None
 
@@ -60,7 +69,7 @@ def intent(n: int, payload: Mapping[str, Any], operation: Operation = Operation.
 
 def batch(world: AdapterWorld, intents: Sequence[Intent], key: str = "key") -> Batch:
     """A batch of intents of one operation."""
-    return Batch(key, world.object, intents[0].operation, tuple(intents))
+    return Batch(key, world.object_name, intents[0].operation, tuple(intents))
 
 
 def create(world: AdapterWorld, *numbers: int) -> list[RemoteRecord]:
@@ -90,7 +99,17 @@ def _record(result: WriteResult) -> RemoteRecord:
 
 def pull(world: AdapterWorld, cursor: str | None = None) -> list[Page]:
     """All pages since a cursor."""
-    return list(world.adapter.pull(world.object, cursor))
+    return list(world.adapter.pull(world.object_name, cursor))
+
+
+def texts(world: AdapterWorld, pages: Sequence[Page]) -> set[str]:
+    """What stands in the text field of the records in pages."""
+    return {record.payload[world.text_field] for page in pages for record in page.records}
+
+
+def one(world: AdapterWorld, external_id: str) -> RemoteRecord:
+    """A record as it is now."""
+    return world.adapter.get(world.object_name, [external_id])[external_id]
 
 
 def ids(pages: Sequence[Page]) -> list[str]:
@@ -128,16 +147,39 @@ class AdapterSuite:
 
     def test_a_record_that_changes_between_pages_is_not_missed(self, world: AdapterWorld) -> None:
         made = create(world, *range(1, 8))
-        pages = world.adapter.pull(world.object, None)
+        pages = world.adapter.pull(world.object_name, None)
         first = next(pages)
-        world.edit(made[-1].external_id, {world.text_field: "between pages"})
+        for record in made:
+            world.edit(record.external_id, {world.text_field: f"between {record.external_id}"})
         rest = list(pages)
         last = (rest or [first])[-1].cursor
-        read = [record for page in (first, *rest, *pull(world, last)) for record in page.records]
-        assert any(r.payload[world.text_field] == "between pages" for r in read)
+        read = texts(world, [first, *rest, *pull(world, last)])
+        assert {f"between {record.external_id}" for record in made} <= read
+
+    def test_a_change_that_comes_up_late_is_not_missed(self, world: AdapterWorld) -> None:
+        if world.late is None:
+            pytest.skip("the system can't be held up")
+        first, second, *_ = create(world, *range(1, 8))
+        commit = world.late(first.external_id, {world.text_field: "late"})
+        create(world, 8)
+        cursor = pull(world)[-1].cursor
+        commit()
+        assert "late" in texts(world, pull(world, cursor))
+
+        commit = world.late(second.external_id, {world.text_field: "late, in mid-pull"})
+        (newest,) = create(world, 9)
+        read = list[Page]()
+        for page in (pages := world.adapter.pull(world.object_name, None)):
+            read.append(page)
+            if newest.external_id in ids(read):
+                break
+        commit()
+        create(world, *range(10, 21))
+        read += pages
+        assert "late, in mid-pull" in texts(world, [*read, *pull(world, read[-1].cursor)])
 
     def test_records_of_one_instant_are_not_lost(self, world: AdapterWorld) -> None:
-        made = create(world, *range(1, min(world.adapter.capabilities.write_batch, 40)))
+        made = create(world, *range(1, 1 + min(world.adapter.capabilities.write_batch, 40)))
         assert {r.external_id for r in made} <= set(ids(pull(world)))
 
     def test_a_strange_cursor_is_told(self, world: AdapterWorld) -> None:
@@ -146,13 +188,22 @@ class AdapterSuite:
 
     def test_the_version_moves_with_the_record_and_only_then(self, world: AdapterWorld) -> None:
         (made,) = create(world, 1)
-        again = world.adapter.get(world.object, [made.external_id])[made.external_id]
-        assert again.version == made.version
+        assert one(world, made.external_id).version == made.version
         world.edit(made.external_id, {world.text_field: "edited"})
-        edited = world.adapter.get(world.object, [made.external_id])[made.external_id]
+        edited = one(world, made.external_id)
         assert edited.version != made.version
-        result = change(world, edited, {world.text_field: "changed"})
-        assert _record(result).version != edited.version
+        changed = _record(change(world, edited, {world.text_field: "changed"}))
+        assert changed.version not in (made.version, edited.version)
+        assert one(world, made.external_id).version == changed.version
+        assert {r.version for page in pull(world) for r in page.records} == {changed.version}
+
+    def test_a_change_leaves_other_fields_alone(self, world: AdapterWorld) -> None:
+        (made,) = create(world, 1)
+        changed = _record(change(world, made, {world.text_field: "changed"}))
+        kept = set(world.payload(1)) - {world.text_field}
+        assert {name: changed.payload[name] for name in kept} \
+            == {name: made.payload[name] for name in kept}
+        assert one(world, made.external_id).payload[world.text_field] == "changed"
 
     def test_a_stale_write_changes_nothing(self, world: AdapterWorld) -> None:
         if not world.adapter.capabilities.locks:
@@ -161,8 +212,7 @@ class AdapterSuite:
         world.edit(made.external_id, {world.text_field: "theirs"})
         result = change(world, made, {world.text_field: "ours"})
         assert result.status is WriteStatus.STALE
-        now = world.adapter.get(world.object, [made.external_id])[made.external_id]
-        assert now.payload[world.text_field] == "theirs"
+        assert one(world, made.external_id).payload[world.text_field] == "theirs"
 
     def test_a_create_returns_the_record_with_its_reference(self, world: AdapterWorld) -> None:
         (result,) = world.adapter.write(batch(world, [intent(1, world.payload(1))]))
@@ -178,7 +228,7 @@ class AdapterSuite:
         first = [_record(r).external_id for r in world.adapter.write(once)]
         again = [_record(r).external_id for r in world.adapter.write(once)]
         assert first == again
-        assert len(ids(pull(world))) == 2
+        assert set(ids(pull(world))) == set(first)
 
     def test_results_stand_in_order_and_one_bad_record_harms_no_other(
             self, world: AdapterWorld) -> None:
@@ -189,7 +239,8 @@ class AdapterSuite:
         assert [r.status for r in results] == [WriteStatus.CREATED, WriteStatus.REJECTED,
                                                WriteStatus.CREATED]
         assert results[1].error
-        assert [_record(results[i]).reference for i in (0, 2)] == ["other:1", "other:3"]
+        assert [_record(results[i]).payload[world.text_field] for i in (0, 2)] \
+            == [world.payload(n)[world.text_field] for n in (1, 3)]
 
     def test_a_record_that_is_not_there_is_told(self, world: AdapterWorld) -> None:
         (made,) = create(world, 1)
@@ -198,15 +249,15 @@ class AdapterSuite:
 
     def test_records_are_found_by_reference(self, world: AdapterWorld) -> None:
         made = create(world, 1, 2)
-        found = world.adapter.find(world.object, ["other:1", "other:2", "other:77"])
+        found = world.adapter.find(world.object_name, ["other:1", "other:2", "other:77"])
         assert {ref: r.external_id for ref, r in found.items()} == {
             "other:1": made[0].external_id, "other:2": made[1].external_id}
 
     def test_get_leaves_out_what_is_not_there(self, world: AdapterWorld) -> None:
         (made,) = create(world, 1)
-        assert set(world.adapter.get(world.object, [made.external_id, "999999"])) \
+        assert set(world.adapter.get(world.object_name, [made.external_id, "999999"])) \
             == {made.external_id}
-        assert world.adapter.get(world.object, []) == {}
+        assert world.adapter.get(world.object_name, []) == {}
 
     def test_a_deletion_shows(self, world: AdapterWorld) -> None:
         kind = world.adapter.capabilities.deletions
@@ -220,12 +271,21 @@ class AdapterSuite:
         assert record.deleted if kind == "tombstone" else record.payload["archived"] is True
         assert record.version != first.version
 
-    @pytest.mark.parametrize("text", ["Żółć 日本 \U0001f600 'x' \"y\" <z>", "x" * 200, "a\nb\tc"])
-    def test_text_survives(self, world: AdapterWorld, text: str) -> None:
+    def test_text_survives(self, world: AdapterWorld) -> None:
         (made,) = create(world, 1)
-        change(world, made, {world.text_field: text})
-        (again,) = world.adapter.get(world.object, [made.external_id]).values()
-        assert again.payload[world.text_field] == text
+        texts = "Żółć 日本 \U0001f600 'x' \"y\" <z>", "x" * 200, "a\nb\tc", "NO", "007"
+        for n, text in enumerate(texts):
+            made = _record(change(world, made, {world.text_field: text}, f"change {n}"))
+            assert one(world, made.external_id).payload[world.text_field] == text
+
+    def test_long_text_empty_text_and_null_survive(self, world: AdapterWorld) -> None:
+        if not world.long_text_field:
+            pytest.skip("the object holds no such text")
+        (made,) = create(world, 1)
+        for n, text in enumerate((LONG_TEXT, "", "short", None)):
+            made = _record(change(world, made, {world.long_text_field: text}, f"change {n}"))
+            now = one(world, made.external_id).payload[world.long_text_field]
+            assert now == text or (not text and not now)
 
     def test_numbers_survive_exactly(self, world: AdapterWorld) -> None:
         if not world.decimal_field:
@@ -234,13 +294,13 @@ class AdapterSuite:
         for value in world.decimal_values:
             result = change(world, made, {world.decimal_field: value}, f"to {value}")
             made = _record(result)
-            given = made.payload[world.decimal_field]
-            assert not isinstance(given, float)
-            assert Decimal(given) == Decimal(value)
+            for given in (made, one(world, made.external_id)):
+                assert not isinstance(given.payload[world.decimal_field], float)
+                assert Decimal(given.payload[world.decimal_field]) == Decimal(value)
 
     def test_the_fields_are_described(self, world: AdapterWorld) -> None:
         create(world, 1)
-        assert world.text_field in world.adapter.describe(world.object).fields
+        assert set(world.payload(1)) <= world.adapter.describe(world.object_name).fields
 
     def test_the_check_names_the_system(self, world: AdapterWorld) -> None:
         assert world.adapter.check()
@@ -250,11 +310,18 @@ class AdapterSuite:
             pytest.skip("the system asks for none")
         with pytest.raises(AccessDenied):
             world.wrong_credentials.check()
+        with pytest.raises(AccessDenied):
+            world.wrong_credentials.write(batch(world, [intent(1, world.payload(1))]))
+        assert ids(pull(world)) == []
 
     def test_a_system_that_is_away_is_told(self, world: AdapterWorld) -> None:
         if world.unreachable is None:
             pytest.skip("the system can't be away")
         with pytest.raises(SystemUnreachable):
             world.unreachable.check()
-        results = world.unreachable.write(batch(world, [intent(1, world.payload(1))]))
-        assert {r.status for r in results} <= {WriteStatus.RETRY, WriteStatus.UNKNOWN}
+        with pytest.raises(SystemUnreachable):
+            list(world.unreachable.pull(world.object_name, None))
+        results = world.unreachable.write(batch(world, [intent(n, world.payload(n))
+                                                        for n in (1, 2)]))
+        assert [r.status for r in results] == [WriteStatus.RETRY] * 2
+        assert all(r.error for r in results)

@@ -9,12 +9,14 @@ from connector.adapters.memory import MemoryAdapter
 from connector.domain.records import (
     Batch,
     Intent,
+    ObjectSchema,
     Operation,
     Page,
     RemoteRecord,
     WriteResult,
     WriteStatus,
 )
+from connector.errors import AccessDenied, SystemUnreachable
 
 
 class ReadsTwice(MemoryAdapter):
@@ -27,21 +29,48 @@ class ReadsTwice(MemoryAdapter):
 
 
 class CursorRunsAhead(MemoryAdapter):
-    """Its cursor stands behind the last change, whatever page it belongs to."""
+    """Every page's cursor stands behind the last page."""
+
+    def pull(self, object: str, cursor: str | None) -> Iterator[Page]:
+        pages = list(super().pull(object, cursor))
+        for page in pages:
+            yield replace(page, cursor=pages[-1].cursor)
+
+
+class ShowsNewOnesOnly(MemoryAdapter):
+    """From a cursor on, shows what was created, but not what was changed."""
 
     def pull(self, object: str, cursor: str | None) -> Iterator[Page]:
         for page in super().pull(object, cursor):
+            yield replace(page, records=tuple(
+                r for r in page.records if cursor is None or r.deleted
+                or r.payload["name"].startswith("thing")))
+
+
+class PagesByOffset(MemoryAdapter):
+    """Cuts what there is at first into pages, and says that it has read up to the end."""
+
+    def pull(self, object: str, cursor: str | None) -> Iterator[Page]:
+        pages = list(super().pull(object, cursor))
+        yield from pages[:-1]
+        for page in pages[-1:]:
             yield replace(page, cursor=str(self.system.changes))
 
 
-class ForgetsChanges(MemoryAdapter):
-    """Shows new records, but not changed ones."""
+class LooksNotBack(MemoryAdapter):
+    """Starts at its cursor, though changes may come up behind it."""
 
     def pull(self, object: str, cursor: str | None) -> Iterator[Page]:
-        known = int(cursor or 0) if (cursor or "0").isdigit() else 0
-        for page in super().pull(object, cursor):
-            yield replace(page, records=tuple(
-                r for r in page.records if not known or r.reference != "other:2"))
+        known = cursor is not None and cursor.isdigit()
+        return super().pull(object, str(int(cursor or 0) + self.look_back) if known else cursor)
+
+
+class StopsAfterTenPages(MemoryAdapter):
+    """Leaves out what does not fit on ten pages."""
+
+    def pull(self, object: str, cursor: str | None) -> Iterator[Page]:
+        for _, page in zip(range(10), super().pull(object, cursor), strict=False):
+            yield page
 
 
 class SwallowsCursors(MemoryAdapter):
@@ -67,6 +96,17 @@ class LastWriterWins(MemoryAdapter):
         return super().write_one(object, replace(intent, version=str(row.at)) if row else intent)
 
 
+class WritesTheWholeRecord(MemoryAdapter):
+    """Blanks the fields that a change does not name."""
+
+    def write_one(self, object: str, intent: Intent) -> WriteResult:
+        row = self.system.objects.get(object, {}).get(intent.external_id or "")
+        if row is None or intent.operation is not Operation.UPDATE:
+            return super().write_one(object, intent)
+        blank = {name: None for name in row.payload if name != "name"}
+        return super().write_one(object, replace(intent, payload={**blank, **intent.payload}))
+
+
 class ForgetsReferences(MemoryAdapter):
     """Creates records that don't say what they were created for."""
 
@@ -80,18 +120,26 @@ class CreatesBlindly(MemoryAdapter):
     """A repeated create makes another record."""
 
     def write_one(self, object: str, intent: Intent) -> WriteResult:
-        if intent.operation is not Operation.CREATE:
-            return super().write_one(object, intent)
-        row = self.system.put(object, self.system.next_id(object), intent.payload,
-                              intent.reference)
-        return WriteResult(WriteStatus.CREATED, row.record())
+        for row in self.system.created_for(object, [intent.reference]).values():
+            if intent.operation is Operation.CREATE:
+                row.reference = None
+        return super().write_one(object, intent)
 
 
-class ResultsOutOfOrder(MemoryAdapter):
-    """Gives a batch's results in the order it pleases."""
+class SortsResults(MemoryAdapter):
+    """Gives a batch's results with the good ones first."""
 
     def write(self, batch: Batch) -> list[WriteResult]:
-        return super().write(batch)[::-1]
+        return sorted(super().write(batch), key=lambda r: r.status is WriteStatus.REJECTED)
+
+
+class OneSpoilsTheBatch(MemoryAdapter):
+    """Refuses a whole batch where it refuses one record."""
+
+    def write(self, batch: Batch) -> list[WriteResult]:
+        results = super().write(batch)
+        bad = [r for r in results if r.status is WriteStatus.REJECTED]
+        return bad * len(results) if bad else results
 
 
 class GoneIsFine(MemoryAdapter):
@@ -126,13 +174,29 @@ class HidesDeletions(MemoryAdapter):
             yield replace(page, records=tuple(r for r in page.records if not r.deleted))
 
 
-class CutsText(MemoryAdapter):
-    """Keeps the first hundred characters of text, and only ASCII."""
+class KeepsAsciiOnly(MemoryAdapter):
+    """Drops the characters that ASCII does not know."""
 
     def write_one(self, object: str, intent: Intent) -> WriteResult:
-        cut = {k: v.encode("ascii", "ignore").decode()[:100] if isinstance(v, str) else v
-               for k, v in intent.payload.items()}
-        return super().write_one(object, replace(intent, payload=cut))
+        kept = {k: v.encode("ascii", "ignore").decode() if isinstance(v, str) else v
+                for k, v in intent.payload.items()}
+        return super().write_one(object, replace(intent, payload=kept))
+
+
+class CutsText(MemoryAdapter):
+    """Keeps the first thousand characters of a text."""
+
+    def write_one(self, object: str, intent: Intent) -> WriteResult:
+        kept = {k: v[:1000] if isinstance(v, str) else v for k, v in intent.payload.items()}
+        return super().write_one(object, replace(intent, payload=kept))
+
+
+class WritesNullAsText(MemoryAdapter):
+    """Makes a word of null."""
+
+    def write_one(self, object: str, intent: Intent) -> WriteResult:
+        kept = {k: "null" if v is None else v for k, v in intent.payload.items()}
+        return super().write_one(object, replace(intent, payload=kept))
 
 
 class RoundsNumbers(MemoryAdapter):
@@ -143,21 +207,85 @@ class RoundsNumbers(MemoryAdapter):
         return super().write_one(object, replace(intent, payload=rounded))
 
 
-CAUGHT_BY: dict[type[MemoryAdapter], str] = {
-    ReadsTwice: "test_a_pull_reads_every_record_once",
-    CursorRunsAhead: "test_a_cursor_is_text_and_leads_on_from_every_page",
-    ForgetsChanges: "test_a_pull_from_the_end_brings_what_changed_since",
-    SwallowsCursors: "test_a_strange_cursor_is_told",
-    VersionStandsStill: "test_the_version_moves_with_the_record_and_only_then",
-    LastWriterWins: "test_a_stale_write_changes_nothing",
-    ForgetsReferences: "test_a_create_returns_the_record_with_its_reference",
-    CreatesBlindly: "test_a_repeated_create_makes_no_second_record",
-    ResultsOutOfOrder: "test_results_stand_in_order_and_one_bad_record_harms_no_other",
-    GoneIsFine: "test_a_record_that_is_not_there_is_told",
-    FindsNothing: "test_records_are_found_by_reference",
-    InventsRecords: "test_get_leaves_out_what_is_not_there",
-    HidesDeletions: "test_a_deletion_shows",
-    CutsText: "test_text_survives",
-    RoundsNumbers: "test_numbers_survive_exactly",
+class DescribesNothing(MemoryAdapter):
+    """Knows no fields."""
+
+    def describe(self, object: str) -> ObjectSchema:
+        return ObjectSchema(frozenset())
+
+
+class SaysNothing(MemoryAdapter):
+    """Its check names no system."""
+
+    def check(self) -> str:
+        super().check()
+        return ""
+
+
+class LetsAnyoneIn(MemoryAdapter):
+    """Its check does not try the credentials."""
+
+    def check(self) -> str:
+        try:
+            return super().check()
+        except AccessDenied:
+            return "memory"
+
+
+class HidesOutages(MemoryAdapter):
+    """Gives an empty page where the system is away."""
+
+    def pull(self, object: str, cursor: str | None) -> Iterator[Page]:
+        try:
+            yield from super().pull(object, cursor)
+        except SystemUnreachable:
+            yield Page((), cursor or "0")
+
+
+class RefusesWhenAway(MemoryAdapter):
+    """Tells a write that was not made as one that was refused."""
+
+    def write(self, batch: Batch) -> list[WriteResult]:
+        return [replace(r, status=WriteStatus.REJECTED) if r.status is WriteStatus.RETRY else r
+                for r in super().write(batch)]
+
+
+_ONCE = "test_a_pull_reads_every_record_once"
+_LEADS_ON = "test_a_cursor_is_text_and_leads_on_from_every_page"
+_SINCE = "test_a_pull_from_the_end_brings_what_changed_since"
+_BETWEEN = "test_a_record_that_changes_between_pages_is_not_missed"
+_LATE = "test_a_change_that_comes_up_late_is_not_missed"
+_ORDER = "test_results_stand_in_order_and_one_bad_record_harms_no_other"
+_LONG = "test_long_text_empty_text_and_null_survive"
+_AWAY = "test_a_system_that_is_away_is_told"
+
+CAUGHT_BY: dict[type[MemoryAdapter], set[str]] = {
+    ReadsTwice: {_ONCE},
+    CursorRunsAhead: {_LEADS_ON},
+    ShowsNewOnesOnly: {_SINCE, _LATE},
+    PagesByOffset: {_BETWEEN},
+    LooksNotBack: {_LATE},
+    StopsAfterTenPages: {"test_records_of_one_instant_are_not_lost"},
+    SwallowsCursors: {"test_a_strange_cursor_is_told"},
+    VersionStandsStill: {"test_the_version_moves_with_the_record_and_only_then"},
+    WritesTheWholeRecord: {"test_a_change_leaves_other_fields_alone"},
+    LastWriterWins: {"test_a_stale_write_changes_nothing"},
+    ForgetsReferences: {"test_a_create_returns_the_record_with_its_reference"},
+    CreatesBlindly: {"test_a_repeated_create_makes_no_second_record"},
+    SortsResults: {_ORDER},
+    OneSpoilsTheBatch: {_ORDER},
+    GoneIsFine: {"test_a_record_that_is_not_there_is_told"},
+    FindsNothing: {"test_records_are_found_by_reference"},
+    InventsRecords: {"test_get_leaves_out_what_is_not_there"},
+    HidesDeletions: {"test_a_deletion_shows"},
+    KeepsAsciiOnly: {"test_text_survives"},
+    CutsText: {_LONG},
+    WritesNullAsText: {_LONG},
+    RoundsNumbers: {"test_numbers_survive_exactly"},
+    DescribesNothing: {"test_the_fields_are_described"},
+    SaysNothing: {"test_the_check_names_the_system"},
+    LetsAnyoneIn: {"test_wrong_credentials_are_told"},
+    HidesOutages: {_AWAY},
+    RefusesWhenAway: {_AWAY},
 }
-"""Each hostile adapter, and the promise it breaks."""
+"""Each hostile adapter, and the tests that it fails: these and no others."""
