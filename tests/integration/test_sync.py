@@ -193,6 +193,24 @@ def test_an_order_over_the_limit_stays_a_draft_and_says_why(pair: Pair,
     assert pair.in_crm("orders")[0]["remark"] is None
 
 
+def test_an_order_over_the_limit_harms_no_other(pair: Pair, acme: dict[str, Any]) -> None:
+    product, _ = goods(pair)
+    pair.edit_erp("customers", 1, finance={"credit_limit": "50.00"})
+    sound = pair.crm("POST", "accounts", {"name": "Solvent", "vatNumber": "DE9"})
+    quote(pair, acme["id"], product, status="Accepted")
+    quote(pair, sound["id"], product, quantity=3, status="Accepted")
+    run = pair.sync()
+    names = {c["id"]: c["display_name"] for c in pair.in_erp("customers")}
+    assert {names[o["customer_id"]]: o["state"] for o in pair.in_erp("sales_orders")} \
+        == {"Acme GmbH": "entered", "Solvent": "confirmed"}
+    assert pair.failed(run) == 0
+    assert {a["name"]: a["creditHold"] for a in pair.in_crm("accounts")} \
+        == {"Acme GmbH": True, "Solvent": False}
+    assert pair.in_crm("stockLevels")[0]["reserved"] == 3
+    pair.quiet()
+    assert len(pair.in_erp("sales_orders")) == 2
+
+
 def test_an_order_may_be_born_in_the_crm_and_be_cancelled(pair: Pair,
                                                           acme: dict[str, Any]) -> None:
     product, _ = goods(pair)
@@ -301,6 +319,22 @@ def test_a_child_waits_for_its_parent(pair: Pair) -> None:
     assert (person["family_name"], person["customer_id"]) == ("Doe", 1)
 
 
+def test_a_contact_of_a_customer_that_is_not_selected_waits(pair: Pair) -> None:
+    pair.erp("POST", "customers", {"display_name": "Jane Doe", "kind": "person"})
+    pair.erp("POST", "contact_persons", {"customer_id": 1, "family_name": "Doe",
+                                         "mail": "jane@doe.example"})
+    run = pair.sync()
+    assert run.tallies["customer", "erp"].outcomes[OutcomeKind.SKIPPED] == 1
+    assert run.tallies["contact", "erp"].outcomes[OutcomeKind.WAITING] == 1
+    assert pair.in_crm("accounts") == pair.in_crm("contacts") == []
+    pair.edit_erp("customers", 1, kind="company")
+    pair.sync()
+    (account,), (contact,) = pair.in_crm("accounts"), pair.in_crm("contacts")
+    assert (account["name"], contact["lastName"], contact["accountId"]) \
+        == ("Jane Doe", "Doe", account["id"])
+    pair.quiet()
+
+
 def test_a_quote_with_a_product_that_is_not_linked_waits(pair: Pair, acme: dict[str, Any]) -> None:
     pair.erp("POST", "warehouses", {"code": "MAIN", "name": "Main"})
     odd = pair.crm("POST", "products", {"sku": "ODD", "name": "Odd", "currency": "QQQ"})
@@ -386,7 +420,7 @@ def test_a_deletion_against_an_edit_waits_for_a_person(pair: Pair, acme: dict[st
 
 def test_an_edit_under_our_hands_is_merged_not_lost(pair: Pair, acme: dict[str, Any]) -> None:
     pair.crm("PATCH", f"accounts/{acme['id']}", {"city": "Bonn"})
-    edited = []
+    edited: list[str] = []
 
     def meddle(point: str) -> None:
         if point == "before write" and not edited:
@@ -397,6 +431,28 @@ def test_an_edit_under_our_hands_is_merged_not_lost(pair: Pair, acme: dict[str, 
     (customer,) = pair.in_erp("customers")
     assert (customer["address"]["town"], customer["address"]["line2"]) == ("Bonn", "Gate 4")
     assert pair.crm("GET", f"accounts/{acme['id']}")["street2"] == "Gate 4"
+    pair.quiet()
+
+
+def test_an_edit_behind_recorded_intents_is_merged_and_asked(pair: Pair,
+                                                             acme: dict[str, Any]) -> None:
+    pair.crm("PATCH", f"accounts/{acme['id']}", {"city": "Bonn", "email": "sales@acme.example"})
+    left = [1]
+
+    def meddle(point: str) -> None:
+        if point == "intents recorded" and left:
+            left.pop()
+            pair.edit_erp("customers", 1, address={"line2": "Gate 4"},
+                          mail="books@acme.example")
+
+    pair.connector.engine("main", crash=meddle).sync()
+    account, (customer,) = pair.crm("GET", f"accounts/{acme['id']}"), pair.in_erp("customers")
+    assert (customer["address"]["town"], customer["address"]["line2"]) == ("Bonn", "Gate 4")
+    assert account["street2"] == "Gate 4"
+    assert (account["email"], customer["mail"]) == ("sales@acme.example", "books@acme.example")
+    (asked,) = pair.conflicts()
+    assert (asked.path, asked.base, asked.crm, asked.erp) == (
+        "email", "info@acme.example", "sales@acme.example", "books@acme.example")
     pair.quiet()
 
 

@@ -150,8 +150,8 @@ class TestDeletion:
     @pytest.mark.parametrize(("gone", "survivor"), [(CRM, ERP), (ERP, CRM)])
     def test_it_deactivates_the_other_side(self, rules_for: RulesFor, gone: Role,
                                            survivor: Role) -> None:
-        sides = {survivor: ACME, gone: None}
-        work = decide(rules_for("customer"), group(**sides))
+        work = decide(rules_for("customer"), group(*(
+            None if role == gone else ACME for role in (CRM, ERP))))
         assert work.writes == {survivor: Write(Operation.UPDATE, {"active": False})}
         assert work.actions[0].changes == (
             FieldChange("active", True, False, "on_delete: deactivate"),)
