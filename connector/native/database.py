@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -88,6 +88,9 @@ class Database:
         self.metadata.create_all(self.engine)
         self._clock = clock
         self._lock = threading.Lock()
+        # in memory there is one connection, and a reader would end a writer's transaction
+        in_memory = isinstance(self.engine.pool, StaticPool)
+        self._reading: AbstractContextManager[Any] = self._lock if in_memory else nullcontext()
         self._starts_lock = threading.Lock()
         self._starts: list[datetime] = []
         self._last = datetime.min.replace(tzinfo=UTC)
@@ -129,7 +132,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection to read with."""
-        with self.engine.connect() as connection:
+        with self._reading, self.engine.connect() as connection:
             yield connection
 
     def page(self, object: str, after: tuple[str, Any] | None, limit: int, *,
@@ -160,6 +163,7 @@ class Transaction:
         self._known: dict[tuple[str, Any], Entry | None] = {}
         self._dirty: dict[tuple[str, Any], Entry] = {}
         self._found: dict[tuple[str, str, str], Entry | None] = {}
+        self._counted: dict[str, int] = {}
         self.events: list[tuple[str, Any, str]] = []
 
     def load(self, object: str, ids: Collection[Any]) -> None:
@@ -221,13 +225,16 @@ class Transaction:
         first = max([last, *pending]) + 1
         return range(first, first + number)
 
-    def count(self, object: str) -> int:
-        """How many records an object has, saved or not."""
-        rows = self.database.rows
-        saved = self.connection.execute(
-            select(func.count()).where(rows.c.object == object)).scalar() or 0
-        return saved + sum(1 for entry in self._dirty.values()
-                           if entry.new and entry.object == object)
+    def next_number(self, object: str) -> int:
+        """A number for a new record of an object: 1, 2, …; none is given twice."""
+        if object not in self._counted:
+            rows = self.database.rows
+            saved = self.connection.execute(
+                select(func.count()).where(rows.c.object == object)).scalar() or 0
+            self._counted[object] = saved + sum(
+                entry.new and entry.object == object for entry in self._dirty.values())
+        self._counted[object] += 1
+        return self._counted[object]
 
     def add(self, entry: Entry) -> Entry:
         """A new record."""
@@ -256,13 +263,6 @@ class Transaction:
         del self._known[entry.object, entry.id]
         for column in ("reference", "natural"):
             self._found.pop((entry.object, column, getattr(entry, column)), None)
-
-    def rename(self, entry: Entry, id: Any) -> None:
-        """Give a new record another ID."""
-        del self._dirty[entry.object, entry.id]
-        del self._known[entry.object, entry.id]
-        entry.id = id
-        self._dirty[entry.object, id] = self._known[entry.object, id] = entry
 
     def flush(self) -> None:
         """Save what has changed."""
@@ -294,12 +294,18 @@ class Transaction:
             self.connection.execute(insert(extra).values(kind=kind, key=key, at=self.stamp,
                                                          value=value))
 
-    def kept(self, kind: str, key: str) -> bytes | None:
-        """What was kept under this name."""
+    def kept(self, kind: str, key: str, since: str = "") -> bytes | None:
+        """What was kept under this name, at `since` (a stamp) or later."""
         extra = self.database.extra
         return self.connection.execute(
-            select(extra.c.value).where(extra.c.kind == kind,
-                                        extra.c.key == key)).scalar_one_or_none()
+            select(extra.c.value).where(extra.c.kind == kind, extra.c.key == key,
+                                        extra.c.at >= since)).scalar_one_or_none()
+
+    def forget(self, kind: str, before: str) -> None:
+        """Forget what of a kind was kept before a stamp."""
+        extra = self.database.extra
+        self.connection.execute(
+            delete(extra).where(extra.c.kind == kind, extra.c.at < before))
 
 
 def _values(entry: Entry) -> dict[str, Any]:

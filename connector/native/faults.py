@@ -28,7 +28,11 @@ class Dropped(Exception):
 
 @dataclass(slots=True)
 class Fault:
-    """What goes wrong: `kind`, the next `times` matching calls after `skip` of them."""
+    """What goes wrong: `kind`, the next `times` matching calls after `skip` of them.
+
+    A call matches by its method and by how its path begins; both may be left out. `seconds` are
+    how long a commit is delayed, or what Retry-After says.
+    """
 
     kind: str
     method: str = ""
@@ -36,7 +40,7 @@ class Fault:
     times: int = 1
     skip: int = 0
     status: int = 503
-    seconds: float = 0.0
+    seconds: float = 1.0
 
     def matches(self, method: str, path: str) -> bool:
         """Whether a call is meant; counts it."""
@@ -49,36 +53,60 @@ class Fault:
         self.times -= 1
         return True
 
+    def as_rule(self) -> dict[str, Any]:
+        """The rule as it would have to be set now."""
+        return {"kind": self.kind, "match": {"method": self.method, "path": self.path},
+                "times": self.times, "skip": self.skip, "status": self.status,
+                "seconds": self.seconds}
+
 
 class Faults:
     """The faults that are set, for calls and for webhooks."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.set: list[Fault] = []
+        self._set: list[Fault] = []
 
     def call(self, method: str, path: str) -> Fault | None:
         """The fault for a call, if one is meant for it."""
         with self._lock:
-            return next((f for f in self.set if f.kind in CALLS and f.matches(method, path)), None)
+            return next((f for f in self._set if f.kind in CALLS and f.matches(method, path)),
+                        None)
 
     def hook(self) -> str:
         """What is to go wrong with the next webhook; empty where nothing is."""
         with self._lock:
-            fault = next((f for f in self.set if f.kind in HOOKS and f.matches("", "")), None)
+            fault = next((f for f in self._set if f.kind in HOOKS and f.matches("", "")), None)
             return fault.kind if fault else ""
 
-    def change(self, rules: list[dict[str, Any]]) -> None:
-        """Set other faults."""
+    def change(self, rules: Any) -> None:
+        """Set other faults. Raises `ValueError` for rules that can't be read."""
+        if not isinstance(rules, list):
+            raise ValueError("a list of rules is expected")
+        faults = [_fault(rule) for rule in rules]
         with self._lock:
-            self.set = [Fault(rule["kind"], rule.get("match", {}).get("method", ""),
-                              rule.get("match", {}).get("path", ""), rule.get("times", 1),
-                              rule.get("skip", 0), rule.get("status", 503),
-                              rule.get("seconds", 0.0)) for rule in rules]
+            self._set = faults
+
+    def left(self) -> list[dict[str, Any]]:
+        """The rules that are still to be met."""
+        with self._lock:
+            return [fault.as_rule() for fault in self._set if fault.times > 0]
+
+
+def _fault(rule: Any) -> Fault:
+    try:
+        own = {name: value for name, value in rule.items() if name != "match"}
+        fault = Fault(**own, **rule.get("match", {}))
+    except (AttributeError, TypeError) as error:
+        raise ValueError(f"{rule!r} is no rule: {error}") from None
+    if fault.kind not in CALLS + HOOKS:
+        raise ValueError(f"{fault.kind!r} is none of {', '.join(CALLS + HOOKS)}")
+    return fault
 
 
 class FaultSwitch:
-    """ASGI middleware: `POST /_faults` sets faults, `DELETE` clears them, the rest meets them."""
+    """ASGI middleware: `/_faults` shows (GET), sets (POST) and clears (DELETE) faults; the other
+    calls meet them."""
 
     def __init__(self, app: App, faults: Faults) -> None:
         self.app, self.faults = app, faults
@@ -96,17 +124,22 @@ class FaultSwitch:
                 await self._meet(fault, scope, receive, send)
 
     async def _switch(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] == "POST":
-            self.faults.change(orjson.loads(await body_of(receive)))
-        elif scope["method"] == "DELETE":
-            self.faults.change([])
-        await answer(send, 200, orjson.dumps([f.kind for f in self.faults.set if f.times > 0]))
+        try:
+            if scope["method"] == "POST":
+                self.faults.change(orjson.loads(await body_of(receive)))
+            elif scope["method"] == "DELETE":
+                self.faults.change([])
+        except ValueError as error:
+            await answer(send, 422, orjson.dumps({"detail": str(error)}))
+            return
+        await answer(send, 200, orjson.dumps(self.faults.left()))
 
     async def _meet(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
         if fault.kind == "fail_before":
             await answer(send, fault.status, b'{"detail": "fault: before"}')
         elif fault.kind == "rate_limit":
-            await answer(send, 429, b'{"detail": "too many calls"}', [(b"retry-after", b"1")])
+            await answer(send, 429, b'{"detail": "too many calls"}',
+                         [(b"retry-after", str(int(fault.seconds)).encode())])
         elif fault.kind == "delay_commit":
             commit_delay.set(fault.seconds)
             await self.app(scope, receive, send)
@@ -125,11 +158,26 @@ class FaultSwitch:
             await answer(send, fault.status, b'{"detail": "fault: after"}')
             return
         whole = b"".join(m.get("body", b"") for m in kept)
-        await send(kept[0])
-        if fault.kind == "half_body":
+        if fault.kind == "half_body" and whole:
+            await send(kept[0])
             await send({"type": "http.response.body", "body": whole[:len(whole) // 2],
                         "more_body": True})
+        await hang_up(receive, send)
+
+
+async def hang_up(receive: Receive, send: Send) -> None:
+    """Close the connection, whatever was to be sent yet.
+
+    ASGI has no word for it: an app that raises is answered for with a 500, or its headers are
+    already out and, where they promise no body, look like a whole answer. So uvicorn's transport
+    is closed; under another server `Dropped` is raised.
+    """
+    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    if transport is None:
         raise Dropped
+    transport.close()
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def body_of(receive: Receive) -> bytes:

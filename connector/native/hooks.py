@@ -5,17 +5,20 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
 import requests
-from sqlalchemy import delete, select
+from sqlalchemy import Row, delete, insert, select, update
 
 from connector.native.database import Database, Transaction
 from connector.native.faults import Faults
 
 WAITS = (1.0, 5.0, 30.0)
 """Seconds before each further try."""
+ROUND = 100
+"""Deliveries that are tried before what came of them is saved."""
 
 Sign = Callable[[str, bytes, str], Mapping[str, str]]
 """(delivery ID, body, secret) → headers."""
@@ -28,7 +31,8 @@ class Hooks:
         self._database, self._sign, self._faults = database, sign, faults
         self._wake, self._stop = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
-        self._late: list[tuple[dict[str, Any], str, bytes]] = []
+        self._http = requests.Session()
+        self._http.trust_env = False
         self.registered = self._read()
         if self.registered:
             self._start()
@@ -45,29 +49,36 @@ class Hooks:
         kept = {"id": uuid.uuid4().hex, **hook}
         with self._database.write() as transaction:
             transaction.keep("hook", kept["id"], orjson.dumps(kept))
-        self.registered[kept["id"]] = kept
+        self.registered = {**self.registered, kept["id"]: kept}
         self._start()
         return kept
 
     def remove(self, hook_id: str) -> None:
-        """Forget a webhook."""
+        """Forget a webhook, and what it was to be told."""
         extra = self._database.extra
         with self._database.write() as transaction:
             transaction.connection.execute(
                 delete(extra).where(extra.c.kind == "hook", extra.c.key == hook_id))
-        self.registered.pop(hook_id, None)
+        self.registered = {key: hook for key, hook in self.registered.items() if key != hook_id}
 
     def note(self, transaction: Transaction,
              message: Callable[[str, Any, str], tuple[str, bytes]]) -> None:
         """Keep a delivery for each change and each webhook that wants it; nothing is done where
         no webhook is registered."""
-        for hook in self.registered.values():
-            for object, id, what in transaction.events:
-                topic, body = message(object, id, what)
+        hooks = list(self.registered.values())
+        if not hooks:
+            return
+        due = _stamp(datetime.now(UTC))
+        deliveries: list[dict[str, Any]] = []
+        for object, id, what in transaction.events:
+            topic, body = message(object, id, what)
+            for hook in hooks:
                 if "*" in hook["topics"] or topic in hook["topics"]:
-                    key = f"{transaction.stamp}-{uuid.uuid4().hex}"
-                    transaction.keep("delivery", key, orjson.dumps(
-                        {"hook": hook["id"], "body": body.decode()}))
+                    key = f"{transaction.stamp}-{len(deliveries):06}-{uuid.uuid4().hex}"
+                    value = orjson.dumps({"hook": hook["id"], "body": body.decode(), "tries": 0})
+                    deliveries.append({"kind": "delivery", "key": key, "at": due, "value": value})
+        if deliveries:
+            transaction.connection.execute(insert(self._database.extra), deliveries)
 
     def wake(self) -> None:
         """There is something to deliver."""
@@ -88,44 +99,73 @@ class Hooks:
     def _work(self) -> None:
         while not self._stop.is_set():
             self._wake.clear()
-            if not self._deliver_all():
-                self._wake.wait(0.5)
+            self._wake.wait(self._round())
 
-    def _deliver_all(self) -> int:
+    def _round(self) -> float | None:
+        """Deliver what is due; returns after how many seconds more will be, None for never.
+
+        What came of a round is saved at its end: a crash before that delivers again, as webhooks
+        may.
+        """
         extra = self._database.extra
         with self._database.read() as connection:
-            rows = connection.execute(select(extra.c.key, extra.c.value).where(
-                extra.c.kind == "delivery").order_by(extra.c.key).limit(100)).all()
-        for key, value in rows:
-            delivery = orjson.loads(value)
-            hook = self.registered.get(delivery["hook"])
-            if hook is not None:
-                self._with_faults(hook, key, delivery["body"].encode())
-            with self._database.write() as transaction:
-                transaction.connection.execute(
-                    delete(extra).where(extra.c.kind == "delivery", extra.c.key == key))
-        return len(rows)
+            rows = connection.execute(
+                select(extra.c.key, extra.c.at, extra.c.value).where(extra.c.kind == "delivery")
+                .order_by(extra.c.at, extra.c.key).limit(ROUND)).all()
+        if not rows:
+            return None
+        now = datetime.now(UTC)
+        due = [row for row in rows if row.at <= _stamp(now)]
+        if not due:
+            return max(0.0, (datetime.fromisoformat(rows[0].at) - now).total_seconds())
+        tried: dict[str, dict[str, Any] | None] = {}
+        for row in due:
+            tried[row.key] = self._tried(row)
+            if tried[row.key] is not None or self._stop.is_set():
+                break  # whatever keeps a delivery from its receiver may take long: save first
+        self._save(tried)
+        return 0.0
 
-    def _with_faults(self, hook: dict[str, Any], key: str, body: bytes) -> None:
-        fault = self._faults.hook()
-        if fault == "webhook_lose":
-            return
+    def _save(self, tried: Mapping[str, dict[str, Any] | None]) -> None:
+        extra = self._database.extra
+        done = [key for key, again in tried.items() if again is None]
+        with self._database.write() as transaction:
+            transaction.connection.execute(
+                delete(extra).where(extra.c.kind == "delivery", extra.c.key.in_(done)))
+            for key, again in tried.items():
+                if again is not None:
+                    transaction.connection.execute(update(extra).where(
+                        extra.c.kind == "delivery", extra.c.key == key).values(**again))
+
+    def _tried(self, row: Row[Any]) -> dict[str, Any] | None:
+        """Try a delivery; returns what to note for another try, None where it is settled."""
+        delivery = orjson.loads(row.value)
+        hook = self.registered.get(delivery["hook"])
+        fault = self._faults.hook() if hook is not None else ""
+        if hook is None or fault == "webhook_lose":
+            return None
         if fault == "webhook_reorder":
-            self._late.append((hook, key, body))
-            return
-        for _ in range(2 if fault == "webhook_double" else 1):
-            self._send(hook, key, body)
-        while self._late:
-            self._send(*self._late.pop())
+            return _later(delivery, WAITS[0])
+        body = delivery["body"].encode()
+        sent = [self._sent(hook, row.key, body)
+                for _ in range(2 if fault == "webhook_double" else 1)]
+        if any(sent) or delivery["tries"] >= len(WAITS):
+            return None
+        return _later({**delivery, "tries": delivery["tries"] + 1}, WAITS[delivery["tries"]])
 
-    def _send(self, hook: dict[str, Any], key: str, body: bytes) -> None:
-        for wait in (*WAITS, None):
-            headers = {"Content-Type": "application/json", **self._sign(key, body, hook["secret"])}
-            try:
-                if requests.post(hook["url"], data=body, headers=headers, timeout=10,
-                                 allow_redirects=False).status_code < 300:
-                    return
-            except requests.RequestException:
-                pass
-            if wait is None or self._stop.wait(wait):
-                return
+    def _sent(self, hook: Mapping[str, Any], key: str, body: bytes) -> bool:
+        headers = {"Content-Type": "application/json", **self._sign(key, body, hook["secret"])}
+        try:
+            return self._http.post(hook["url"], data=body, headers=headers, timeout=5,
+                                   allow_redirects=False).status_code < 300
+        except requests.RequestException:
+            return False
+
+
+def _later(delivery: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    due = datetime.now(UTC) + timedelta(seconds=seconds)
+    return {"at": _stamp(due), "value": orjson.dumps(delivery)}
+
+
+def _stamp(at: datetime) -> str:
+    return at.isoformat(timespec="microseconds")

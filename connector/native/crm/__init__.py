@@ -3,6 +3,7 @@ of orders, shipments, invoices and stock."""
 
 from __future__ import annotations
 
-from connector.native.crm.app import create_app, load
+from connector.native.crm.app import create_app
+from connector.native.crm.load import load
 
 __all__ = ["create_app", "load"]

@@ -2,87 +2,130 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
 from connector.native import amounts
-from connector.native.crm.objects import OBJECTS, QUOTE_OPEN
+from connector.native.crm.objects import DOCUMENTS, OBJECTS, QUOTE_OPEN
+from connector.native.crm.words import LARGEST, plain
 from connector.native.database import Entry, Transaction
-from connector.native.fields import Errors, check
+from connector.native.fields import Errors, F, check
 
 MICRO = Decimal(1_000_000)
+SUMS = "quoteSums"
+"""What open quotes ask of each product in each warehouse; kept as an object that no caller sees,
+so that a new stock level need not read all quotes."""
 
 
 def checked_lines(object: str, lines: Any, errors: Errors) -> list[dict[str, Any]]:
     """A document's lines, checked and numbered; each number once."""
+    own = OBJECTS[object]["lines"]
+    if lines is None and not own.required:
+        return []
     if not isinstance(lines, list):
         errors["lines"] = "a list is expected"
         return []
-    spec = OBJECTS[object]["lines"].nested
-    clean = [check(spec, line, partial=False, errors=errors, prefix=f"lines[{i}].")
-             for i, line in enumerate(lines)]
-    for i, line in enumerate(clean, start=1):
+    clean = [_line(own, line, errors, f"lines[{i}].") for i, line in enumerate(lines)]
+    highest = max((line.get("lineNo") or 0 for line in clean), default=0)
+    for line in clean:
         if line.get("lineNo") is None:
-            line["lineNo"] = i * 10
+            highest = line["lineNo"] = highest - highest % 10 + 10
     numbers = [line["lineNo"] for line in clean]
     if len(set(numbers)) < len(numbers):
         errors["lines"] = "a lineNo is given twice"
     return clean
 
 
-def work_out(data: dict[str, Any]) -> None:
+def _line(spec: F, line: Any, errors: Errors, prefix: str) -> dict[str, Any]:
+    clean = check(spec.nested, line, partial=False, errors=errors, prefix=prefix)
+    for name, field in spec.nested.items():
+        if clean.get(name) is None:
+            clean[name] = field.default
+    return clean
+
+
+def work_out(object: str, data: dict[str, Any], errors: Errors) -> None:
     """Fill in what follows from the lines."""
-    taxed = []
-    for line in data["lines"]:
-        net = amounts.line_net(Decimal(line["quantity"]),
-                               Decimal(line["unitPriceMicros"] or 0) / MICRO,
-                               Decimal(line["discountPercent"] or 0))
-        line["netMicros"] = int(net * MICRO)
-        taxed.append((net, Decimal(line["taxPercent"] or 0)))
-    sums = amounts.document(taxed)
-    data["netMicros"], data["taxMicros"] = int(sums.net * MICRO), int(sums.tax * MICRO)
-    data["totalMicros"] = int(sums.total * MICRO)
+    if object not in DOCUMENTS:
+        return
+    try:
+        nets = [amounts.line_net(Decimal(line["quantity"]),
+                                 Decimal(line["unitPriceMicros"] or 0) / MICRO,
+                                 Decimal(line["discountPercent"])) for line in data["lines"]]
+        sums = amounts.document(zip(nets, (Decimal(line["taxPercent"]) for line in data["lines"]),
+                                    strict=True))
+        figures = [int(exact * MICRO) for exact in (sums.net, sums.tax, sums.total, *nets)]
+    except ArithmeticError:
+        figures = [LARGEST + 1]
+    if max(map(abs, figures)) > LARGEST:
+        errors["lines"] = "the sums are too large"
+        return
+    data["netMicros"], data["taxMicros"], data["totalMicros"], *own = figures
+    for line, net in zip(data["lines"], own, strict=True):
+        line["netMicros"] = net
 
 
-def quoted_of(data: dict[str, Any] | None) -> dict[tuple[str, str], Decimal]:
-    """What an open quote asks of each product in its warehouse."""
-    asked: dict[tuple[str, str], Decimal] = {}
-    if not data or data["status"] not in QUOTE_OPEN or not data["warehouse"]:
+def quoted_of(data: dict[str, Any] | None) -> dict[str, Decimal]:
+    """What a quote asks of each stock level (by its natural key), as long as it is open."""
+    asked: dict[str, Decimal] = {}
+    if data is None or data["status"] not in QUOTE_OPEN or not data["warehouse"]:
         return asked
     for line in data["lines"]:
         if line["productId"]:
-            key = line["productId"], data["warehouse"]
+            key = f"{line['productId']}@{data['warehouse']}"
             asked[key] = asked.get(key, Decimal(0)) + Decimal(line["quantity"])
     return asked
+
+
+def load_levels(transaction: Transaction, keys: Iterable[str]) -> None:
+    """Load in two queries the stock levels and sums that will be asked for."""
+    wanted = list(keys)
+    transaction.by("stockLevels", "natural", wanted)
+    transaction.by(SUMS, "natural", wanted)
 
 
 def quote_moved(transaction: Transaction, before: dict[str, Any] | None,
                 after: dict[str, Any] | None) -> None:
     """Move `quoted` on the stock levels that a quote's change touches, and win the opportunity
-    of an accepted one."""
+    of one that has just been accepted."""
     old, new = quoted_of(before), quoted_of(after)
-    moved = {key: new.get(key, Decimal(0)) - old.get(key, Decimal(0)) for key in {*old, *new}}
-    levels = transaction.by("stockLevels", "natural", [f"{p}@{w}" for p, w in moved])
-    for (product, warehouse), by in moved.items():
-        level = levels.get(f"{product}@{warehouse}")
-        if level is not None and by:
-            level.data["quoted"] = plain(Decimal(level.data["quoted"] or 0) + by)
-            transaction.touch(level)
-    accepted = after is not None and after["status"] == "Accepted"
-    if after is not None and accepted and after["opportunityId"]:
-        opportunity = transaction.get("opportunities", after["opportunityId"])
-        if opportunity is not None and opportunity.data["stage"] != "won":
-            opportunity.data["stage"] = "won"
-            transaction.touch(opportunity)
+    for key in {**old, **new}:
+        by = new.get(key, Decimal(0)) - old.get(key, Decimal(0))
+        if by:
+            _ask(transaction, key, by)
+    if after is not None and _accepted(after) and not (
+            _accepted(before) and before and before["opportunityId"] == after["opportunityId"]):
+        _win(transaction, after["opportunityId"])
 
 
-def plain(exact: Decimal) -> int | Decimal:
-    """A whole number as int."""
-    return int(exact) if exact == int(exact) else exact.normalize()
+def _ask(transaction: Transaction, key: str, by: Decimal) -> None:
+    asked = transaction.by(SUMS, "natural", [key]).get(key)
+    if asked is None:
+        asked = transaction.add(Entry(SUMS, f"sum_{uuid.uuid4().hex[:20]}", {"quantity": 0},
+                                      natural=key))
+    asked.data["quantity"] = plain(Decimal(asked.data["quantity"]) + by)
+    transaction.touch(asked)
+    level = transaction.by("stockLevels", "natural", [key]).get(key)
+    if level is not None:
+        level.data["quoted"] = asked.data["quantity"]
+        transaction.touch(level)
 
 
-def quoted_for(quotes: Iterable[Entry], product: str, warehouse: str) -> int | Decimal:
-    """What all open quotes ask of a product in a warehouse."""
-    return plain(sum((quoted_of(q.data).get((product, warehouse), Decimal(0))
-                      for q in quotes if not q.deleted), Decimal(0)))
+def quoted_for(transaction: Transaction, key: str) -> Any:
+    """What all open quotes ask of a stock level."""
+    asked = transaction.by(SUMS, "natural", [key]).get(key)
+    return 0 if asked is None else asked.data["quantity"]
+
+
+def _accepted(quote: dict[str, Any] | None) -> bool:
+    return quote is not None and quote["status"] == "Accepted"
+
+
+def _win(transaction: Transaction, opportunity_id: str | None) -> None:
+    opportunity = transaction.get("opportunities", opportunity_id) if opportunity_id else None
+    if opportunity is not None and not opportunity.deleted \
+            and opportunity.data["stage"] != "won":
+        opportunity.data["stage"] = "won"
+        transaction.touch(opportunity)

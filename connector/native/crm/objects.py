@@ -6,21 +6,17 @@ JSON numbers; instants are UTC with Z, dates ISO.
 
 from __future__ import annotations
 
-from connector.native.fields import (
-    F,
-    Spec,
-    anything,
-    boolean,
-    choice,
-    code,
-    instant,
-    iso_date,
+from connector.native.crm.words import (
+    LONGEST_ID,
     number,
     required_text,
     text,
+    utc_instant,
     whole,
 )
+from connector.native.fields import F, Spec, anything, boolean, choice, code, iso_date
 
+LARGEST_LINE_NO = 999_999_999
 QUOTE_OPEN = ("Sent", "Accepted")
 
 
@@ -37,20 +33,20 @@ def _number(default: int | None = None) -> F:
 
 
 def _micros(*, read_only: bool = False) -> F:
-    return F(whole, read_only=read_only, json="integer")
+    return F(whole(), read_only=read_only, json="integer")
 
 
 def _ref(object: str, *, required: bool = False) -> F:
-    return F(text(40), required=required, ref=object)
+    return F(text(LONGEST_ID), required=required, ref=object)
 
 
-def _lines(**more: F) -> F:
+def _lines(*, required: bool = True, **more: F) -> F:
     line: dict[str, F] = {
-        "lineNo": F(whole, json="integer"), "productId": _ref("products"),
+        "lineNo": F(whole(0, LARGEST_LINE_NO), json="integer"), "productId": _ref("products"),
         "description": _text(1000), "quantity": F(number, required=True, json="number"),
         "unitPriceMicros": _micros(), "discountPercent": _number(0), "taxPercent": _number(0),
         **more, "netMicros": _micros(read_only=True)}
-    return F(anything, required=True, nested=line, json="array")
+    return F(anything, required=required, nested=line, json="array")
 
 
 _CURRENCY = F(code(3), required=True)
@@ -85,7 +81,7 @@ _OWN: dict[str, dict[str, F]] = {
         "accountId": _ref("accounts", required=True), "name": F(required_text(), required=True),
         "stage": F(choice("qualify", "propose", "negotiate", "won", "lost"), default="qualify"),
         "amountMicros": _micros(), "currency": F(code(3), default="EUR"),
-        "probability": F(whole, json="integer"), "closeDate": F(iso_date),
+        "probability": F(whole(0, 100), json="integer"), "closeDate": F(iso_date),
         "ownerId": _ref("users"),
     },
     "quotes": {
@@ -107,10 +103,10 @@ _OWN: dict[str, dict[str, F]] = {
         "remark": _text(4000), "erpOrderNumber": _text(40),
     },
     "shipments": {
-        "orderId": _ref("orders", required=True), "number": _text(40), "shippedAt": F(instant),
+        "orderId": _ref("orders", required=True), "number": _text(40), "shippedAt": F(utc_instant),
         "carrier": _text(), "trackingNumber": _text(),
-        "lines": F(anything, required=True, json="array", nested={
-            "lineNo": F(whole, json="integer"), "productId": _ref("products"),
+        "lines": F(anything, json="array", nested={
+            "lineNo": F(whole(0, LARGEST_LINE_NO), json="integer"), "productId": _ref("products"),
             "quantity": F(number, required=True, json="number")}),
     },
     "invoices": {
@@ -118,7 +114,7 @@ _OWN: dict[str, dict[str, F]] = {
         "accountId": _ref("accounts", required=True), "orderId": _ref("orders"),
         "issuedOn": F(iso_date), "dueOn": F(iso_date), "currency": _CURRENCY,
         "status": F(choice("Open", "PartiallyPaid", "Paid", "Credited"), default="Open"),
-        "lines": _lines(), **_SUMS, "balanceMicros": _micros(), "disputed": _flag(),
+        "lines": _lines(required=False), **_SUMS, "balanceMicros": _micros(), "disputed": _flag(),
         "promisedPaymentDate": F(iso_date),
     },
     "stockLevels": {
@@ -147,6 +143,8 @@ PREFIX = {"accounts": "acc", "contacts": "con", "products": "prd", "opportunitie
           "quotes": "quo", "orders": "ord", "shipments": "shp", "invoices": "inv",
           "stockLevels": "stk", "users": "usr"}
 NUMBERED = {"quotes": "Q", "orders": "O"}
+UNIQUE = {"products": "sku", "stockLevels": "warehouse"}
+"""Objects whose natural key belongs to one record, and the field that is told where it is taken."""
 DOCUMENTS = ("quotes", "orders", "invoices")
 
 

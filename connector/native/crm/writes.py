@@ -8,72 +8,69 @@ from dataclasses import dataclass
 from typing import Any
 
 from connector.native.crm.documents import (
+    SUMS,
     checked_lines,
+    load_levels,
     quote_moved,
     quoted_for,
+    quoted_of,
     work_out,
 )
-from connector.native.crm.objects import DOCUMENTS, NUMBERED, OBJECTS, PREFIX, natural_key
+from connector.native.crm.objects import NUMBERED, OBJECTS, PREFIX, UNIQUE, natural_key
+from connector.native.crm.words import Refused, is_id, z
 from connector.native.database import Entry, Transaction
-from connector.native.fields import Errors, check
-
-TITLES = {400: "Bad request", 404: "Not found", 409: "Conflict", 410: "Gone",
-          412: "Precondition failed", 413: "Too large", 422: "Invalid"}
+from connector.native.fields import Errors, Spec, check
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The answer to one operation: a record, or a problem (RFC 9457)."""
+    """What came of one operation: a status and the record, or a problem (RFC 9457)."""
 
     status: int
     entry: Entry | None = None
     problem: dict[str, Any] | None = None
 
 
-def problem(status: int, detail: str, errors: Errors | None = None) -> dict[str, Any]:
-    """A problem document."""
-    return {"type": "about:blank", "title": TITLES.get(status, "Error"), "status": status,
-            "detail": detail,
-            "errors": [{"field": f, "message": m} for f, m in (errors or {}).items()]}
-
-
-def refused(status: int, detail: str, errors: Errors | None = None) -> Done:
-    """A refused operation."""
-    return Done(status, problem=problem(status, detail, errors))
-
-
 def carry_out(transaction: Transaction, object: str,
-              operations: Sequence[Mapping[str, Any]]) -> list[Done]:
+              operations: Sequence[Any]) -> list[Done]:
     """Carry out operations in order; one that is refused leaves the others alone."""
-    _load(transaction, object, operations)
+    preload(transaction, object, operations)
     return [_one(transaction, object, operation) for operation in operations]
 
 
-def _load(transaction: Transaction, object: str,
-          operations: Sequence[Mapping[str, Any]]) -> None:
+def preload(transaction: Transaction, object: str, operations: Sequence[Any]) -> None:
     """Load in a few queries what the operations are about and refer to."""
-    transaction.load(object, [o["id"] for o in operations if isinstance(o.get("id"), str)])
-    spec = OBJECTS[object]
-    line_refs = {n: f.ref for n, f in spec["lines"].nested.items() if f.ref} \
-        if "lines" in spec else {}
+    given = [o for o in operations if isinstance(o, dict)]
+    bodies = [o["body"] for o in given if isinstance(o.get("body"), dict)]
+    transaction.load(object, [o["id"] for o in given if is_id(o.get("id"))])
     wanted: dict[str, list[str]] = {}
-    for operation in operations:
-        body = operation.get("body")
-        if not isinstance(body, dict):
-            continue
+    for rows, spec in _with_lines(OBJECTS[object], bodies):
         for name, field in spec.items():
-            if field.ref and isinstance(body.get(name), str):
-                wanted.setdefault(field.ref, []).append(body[name])
-        for line in body.get("lines") or ():
-            for name, ref in line_refs.items():
-                if isinstance(line, dict) and isinstance(line.get(name), str):
-                    wanted.setdefault(ref, []).append(line[name])
+            if field.ref:
+                wanted.setdefault(field.ref, []).extend(
+                    row[name] for row in rows if is_id(row.get(name)))
     for ref, ids in wanted.items():
         transaction.load(ref, ids)
-    if object in ("products", "stockLevels"):
-        keys = [key for o in operations if isinstance(o.get("body"), dict)
-                and (key := _given_key(object, o["body"]))]
+    keys = [key for body in bodies if (key := _given_key(object, body))]
+    if object in UNIQUE:
         transaction.by(object, "natural", keys)
+    if object == "stockLevels":
+        load_levels(transaction, keys)
+    if object == "quotes":
+        _load_levels_of(transaction, given)
+
+
+def _with_lines(spec: Spec, bodies: list[Any]) -> list[tuple[list[Any], Spec]]:
+    """The bodies and, apart, their lines; each with their fields."""
+    if "lines" not in spec:
+        return [(bodies, spec)]
+    lines = [line for body in bodies for line in _lines(body)]
+    return [(bodies, spec), (lines, spec["lines"].nested)]
+
+
+def _lines(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    lines = body.get("lines")
+    return [x for x in lines if isinstance(x, dict)] if isinstance(lines, list) else []
 
 
 def _given_key(object: str, body: dict[str, Any]) -> str | None:
@@ -83,23 +80,45 @@ def _given_key(object: str, body: dict[str, Any]) -> str | None:
         return None
 
 
-def _one(transaction: Transaction, object: str, operation: Mapping[str, Any]) -> Done:
-    method = operation.get("method")
+def _load_levels_of(transaction: Transaction, operations: Sequence[Mapping[str, Any]]) -> None:
+    """Load the stock levels that quotes ask of, or asked of so far."""
+    keys: dict[str, None] = {}
+    for operation in operations:
+        old = transaction.get("quotes", operation["id"]) if is_id(operation.get("id")) else None
+        keys.update(dict.fromkeys(quoted_of(old.data if old else None)))
+        body = operation.get("body")
+        if isinstance(body, dict):
+            warehouse = body.get("warehouse", old.data["warehouse"] if old else None)
+            lines = _lines(body) or (old.data["lines"] if old else [])
+            keys.update({f"{line.get('productId')}@{warehouse}": None for line in lines})
+    load_levels(transaction, keys)
+
+
+def _one(transaction: Transaction, object: str, operation: Any) -> Done:
+    try:
+        return _carried_out(transaction, object, operation)
+    except Refused as refusal:
+        return Done(refusal.status, problem=refusal.problem)
+
+
+def _carried_out(transaction: Transaction, object: str, operation: Any) -> Done:
+    method = operation.get("method") if isinstance(operation, dict) else None
     if method == "create":
-        return create(transaction, object, operation.get("body"))
+        return Done(201, create(transaction, object, operation.get("body")))
     if method not in ("update", "delete"):
-        return refused(400, "method is create, update or delete")
-    entry = transaction.get(object, str(operation.get("id")))
+        raise Refused(400, "method is create, update or delete")
+    id = operation.get("id")
+    entry = transaction.get(object, id) if is_id(id) else None
     if entry is None:
-        return refused(404, f"there is no {object} {operation.get('id')}")
+        raise Refused(404, f"there is no {object} {id}")
     if entry.deleted:
-        return refused(410, f"{entry.id} was deleted")
+        raise Refused(410, f"{entry.id} was deleted")
     expected = operation.get("ifMatch")
-    if expected is not None and expected != etag(entry):
-        return refused(412, f"{entry.id} has changed: its etag is {etag(entry)}")
+    if expected not in (None, "*", etag(entry)):
+        raise Refused(412, f"{entry.id} has changed: its etag is {etag(entry)}")
     if method == "delete":
-        return remove(transaction, entry)
-    return change(transaction, entry, operation.get("body"))
+        return Done(204, remove(transaction, entry))
+    return Done(200, change(transaction, entry, operation.get("body")))
 
 
 def etag(entry: Entry) -> str:
@@ -107,103 +126,107 @@ def etag(entry: Entry) -> str:
     return f'"{entry.version}"'
 
 
-def create(transaction: Transaction, object: str, body: Any) -> Done:
-    """A new record."""
+def create(transaction: Transaction, object: str, body: Any, id: str | None = None) -> Entry:
+    """A new record, under an ID of its own unless one is given. Raises `Refused`."""
     errors: Errors = {}
     data = _checked(transaction, object, body, errors, partial=False)
+    if not errors:
+        work_out(object, data, errors)
+    key = None if errors else natural_key(object, data)
+    if not errors:
+        _check_key(transaction, object, key, errors)
     if errors:
-        return refused(422, f"the {object} record is not valid", errors)
-    key = natural_key(object, data)
-    if object in ("products", "stockLevels") and key is not None \
-            and any(not e.deleted for e in transaction.by(object, "natural", [key]).values()):
-        return refused(422, "there is one like it", {"sku" if object == "products"
-                                                     else "warehouse": "is taken"})
-    entry = Entry(object, f"{PREFIX[object]}_{uuid.uuid4().hex[:20]}", data, natural=key,
+        raise Refused(422, f"the {object} record is not valid", errors)
+    entry = Entry(object, id or f"{PREFIX[object]}_{uuid.uuid4().hex[:20]}", data, natural=key,
                   reference=data["externalRef"])
     if object in NUMBERED and data["number"] is None:
-        data["number"] = f"{NUMBERED[object]}-{transaction.count(object) + 1:06d}"
-    data.update(id=entry.id, createdAt=_stamp(transaction), deleted=False)
+        data["number"] = f"{NUMBERED[object]}-{transaction.next_number(object):06d}"
+    data.update(id=entry.id, createdAt=z(transaction.now), deleted=False)
     if object == "stockLevels":
-        data["quoted"] = quoted_for(transaction.every("quotes"), data["productId"],
-                                    data["warehouse"])
+        data["quoted"] = quoted_for(transaction, str(key))
     transaction.add(entry)
-    return _saved(transaction, entry, None, 201)
+    if object == "quotes":
+        quote_moved(transaction, None, data)
+    return _stamped(transaction, entry)
 
 
-def change(transaction: Transaction, entry: Entry, body: Any) -> Done:
-    """Change a record: the given fields only. What changes nothing moves nothing."""
+def change(transaction: Transaction, entry: Entry, body: Any) -> Entry:
+    """Change a record: the given fields only. What changes nothing moves nothing. Raises
+    `Refused`."""
     errors: Errors = {}
-    data = _checked(transaction, entry.object, body, errors, partial=True)
+    before = entry.data
+    after = {**before, **_checked(transaction, entry.object, body, errors, partial=True)}
+    if not errors:
+        work_out(entry.object, after, errors)
+    key = None if errors else natural_key(entry.object, after)
+    if not errors and key != entry.natural:
+        _check_key(transaction, entry.object, key, errors)
     if errors:
-        return refused(422, f"{entry.id} can't be changed like that", errors)
-    before = dict(entry.data)
-    entry.data.update(data)
-    if entry.object in DOCUMENTS:
-        work_out(entry.data)
-    if entry.data == before:
-        return Done(200, entry)
-    entry.natural = natural_key(entry.object, entry.data)
-    entry.reference = entry.data["externalRef"]
+        raise Refused(422, f"{entry.id} can't be changed like that", errors)
+    if after == before:
+        return entry
+    if entry.object == "stockLevels" and key != entry.natural:
+        after["quoted"] = quoted_for(transaction, str(key))
+    entry.data, entry.natural, entry.reference = after, key, after["externalRef"]
     transaction.touch(entry)
-    return _saved(transaction, entry, before, 200)
+    if entry.object == "quotes":
+        quote_moved(transaction, before, after)
+    return _stamped(transaction, entry)
 
 
-def remove(transaction: Transaction, entry: Entry) -> Done:
-    """Delete a record; its tombstone stays."""
-    before = dict(entry.data)
-    entry.deleted = entry.data["deleted"] = True
+def remove(transaction: Transaction, entry: Entry) -> Entry:
+    """Delete a record; its tombstone stays, its natural key is free again."""
+    before = entry.data
+    entry.data = {**before, "deleted": True}
+    entry.deleted, entry.natural = True, None
     transaction.touch(entry, "deleted")
     if entry.object == "quotes":
         quote_moved(transaction, before, None)
-    _stamped(transaction, entry)
-    return Done(204, entry)
-
-
-def _saved(transaction: Transaction, entry: Entry, before: dict[str, Any] | None,
-           status: int) -> Done:
-    if entry.object in DOCUMENTS and before is None:
-        work_out(entry.data)
-    if entry.object == "quotes":
-        quote_moved(transaction, before, entry.data)
-    return Done(status, _stamped(transaction, entry))
+    return _stamped(transaction, entry)
 
 
 def _stamped(transaction: Transaction, entry: Entry) -> Entry:
-    entry.data["updatedAt"] = _stamp(transaction)
+    entry.data["updatedAt"] = z(transaction.now)
     entry.data["etag"] = etag(entry)
     return entry
 
 
-def _stamp(transaction: Transaction) -> str:
-    return transaction.stamp.replace("+00:00", "Z")
+def restamp(transaction: Transaction) -> None:
+    """Put time and etag into records that changed because others did."""
+    for entry in transaction.changed():
+        if entry.object != SUMS:
+            _stamped(transaction, entry)
+
+
+def _check_key(transaction: Transaction, object: str, key: str | None, errors: Errors) -> None:
+    """A natural key belongs to one record."""
+    if object in UNIQUE and key is not None and transaction.by(object, "natural", [key]):
+        errors[UNIQUE[object]] = "is taken"
 
 
 def _checked(transaction: Transaction, object: str, body: Any, errors: Errors, *,
              partial: bool) -> dict[str, Any]:
     spec = OBJECTS[object]
     body = dict(body) if isinstance(body, dict) else body
-    lines = body.pop("lines", None) if isinstance(body, dict) and "lines" in spec else None
+    with_lines = "lines" in spec and isinstance(body, dict) and (not partial or "lines" in body)
+    lines = body.pop("lines", None) if with_lines else None
     header = {n: f for n, f in spec.items() if n != "lines"}
     data = check(header, body, partial=partial, errors=errors)
-    if "lines" in spec and (lines is not None or not partial):
+    for name, value in data.items():
+        if value is None:
+            data[name] = header[name].default
+    if with_lines:
         data["lines"] = checked_lines(object, lines, errors)
-    _check_references(transaction, header, data, errors, "")
-    if "lines" in data:
         for i, line in enumerate(data["lines"]):
             _check_references(transaction, spec["lines"].nested, line, errors, f"lines[{i}].")
+    _check_references(transaction, header, data, errors, "")
     return data
 
 
-def _check_references(transaction: Transaction, spec: Mapping[str, Any], data: dict[str, Any],
+def _check_references(transaction: Transaction, spec: Spec, data: Mapping[str, Any],
                       errors: Errors, prefix: str) -> None:
     for name, field in spec.items():
         if field.ref and data.get(name) is not None:
             target = transaction.get(field.ref, data[name])
             if target is None or target.deleted:
                 errors[prefix + name] = f"there is no {field.ref} {data[name]}"
-
-
-def restamp(transaction: Transaction) -> None:
-    """Put time and etag into records that changed because others did."""
-    for entry in transaction.changed():
-        _stamped(transaction, entry)
