@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from connector.domain import values
 from connector.domain.entities import ENTITIES, FieldType, unpack
 from connector.domain.ledger import Conflict, ConflictState
 from connector.errors import RunFailed
@@ -61,6 +62,11 @@ def typed_value(entity: str, path: str, value: Any) -> Any:
             raise ValueError("neither yes nor no")
     if kind is FieldType.INTEGER:
         return int(value)
+    if kind in (FieldType.DECIMAL, FieldType.MONEY):
+        number = values.decimal(value)
+        if kind is FieldType.MONEY and number is not None and number != values.cents(number):
+            raise ValueError("more decimals than a cent has")
+        return number
     if in_line:
         return unpack(spec, {"lines": [{name: value}]})["lines"][0][name]
     return unpack(spec, {name: value})[name]

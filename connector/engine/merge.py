@@ -14,7 +14,7 @@ from connector.domain.actions import FieldChange, FieldConflict
 from connector.domain.policies import CRM, ERP, Role, other
 from connector.domain.values import MISSING, Record
 from connector.engine.pair import Rules
-from connector.engine.policy import Verdict, changed, preferred, settle
+from connector.engine.policy import Verdict, preferred, settle
 
 Decisions = Mapping[str, Mapping[str, Any]]
 Lines = dict[Any, Record]
@@ -142,7 +142,7 @@ def _keeper_of_line(rules: Rules, merged: Merged, path: str, was: Record | None,
         return holder
     if was is None:
         return holder
-    if all(not changed(was.get(n, MISSING), line.get(n, MISSING)) for n in rules.lines):
+    if all(was.get(n) == line.get(n) for n in rules.lines):
         return other(holder)
     values = {holder: "changed", other(holder): None}
     resolution = rules.policy.of("lines").conflict

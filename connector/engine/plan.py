@@ -108,9 +108,10 @@ def _deleted(rules: Rules, group: Group, gone: list[Role]) -> Work:
     assert record is not None
     policy = rules.policy.on_delete
     decision = group.decisions.get("", {}).get("take")
-    if gone[0] not in group.deleted_now and decision is None:
+    asked = any(conflict.path == "" for conflict in group.conflicts)
+    if gone[0] not in group.deleted_now and decision is None and not asked:
         return _only(group, ActionKind.SKIP, f"its counterpart in the {gone[0]} was deleted")
-    if _edited(rules, group, record) and decision is None and policy != "unlink":
+    if (asked or _edited(rules, group, record)) and decision is None and policy != "unlink":
         return _only(group, ActionKind.CONFLICT, f"deleted in the {gone[0]}, changed in the "
                      f"{survivor}", conflicts=[_deletion(group, gone[0], "update_against_delete")])
     if policy == "manual" and decision is None:

@@ -53,6 +53,9 @@ def read_gate(path: Path, pair: str) -> Gate:
     except FileNotFoundError:
         raise ConfigInvalid(f"{path}: no such plan file.",
                             hint="Make one with `connector plan --out FILE`.") from None
+    except OSError as error:
+        raise ConfigInvalid(f"{path}: can't be read: {error.strerror}.",
+                            hint="Name a file made by `connector plan --out FILE`.") from None
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
         raise ConfigInvalid(f"{path}: not a plan file ({error}).",
                             hint="Make one with `connector plan --out FILE`.") from None

@@ -418,6 +418,20 @@ def test_a_deletion_against_an_edit_waits_for_a_person(pair: Pair, acme: dict[st
     assert pair.in_erp("customers")[0]["archived"] is True
 
 
+def test_the_question_of_a_deletion_outlives_another_edit(pair: Pair, acme: dict[str, Any]) -> None:
+    pair.crm("DELETE", f"accounts/{acme['id']}")
+    pair.edit_erp("customers", 1, address={"town": "Bonn"})
+    pair.sync()
+    (asked,) = pair.conflicts()
+    pair.edit_erp("customers", 1, address={"town": "Ulm"})
+    pair.sync()
+    assert pair.conflicts(ConflictState.SETTLED) == []
+    assert [c.id for c in pair.conflicts()] == [asked.id]
+    pair.engine.resolve(asked, {"take": "crm"})
+    assert pair.in_erp("customers")[0]["archived"] is True
+    pair.quiet()
+
+
 def test_an_edit_under_our_hands_is_merged_not_lost(pair: Pair, acme: dict[str, Any]) -> None:
     pair.crm("PATCH", f"accounts/{acme['id']}", {"city": "Bonn"})
     edited: list[str] = []
