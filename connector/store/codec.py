@@ -49,7 +49,8 @@ def _as_text(value: Any) -> str:
 def dump_exact(value: Any) -> bytes:
     """JSON that gives Decimals back as Decimals, to the digit; refuses dates."""
     try:
-        return orjson.dumps(value, default=lambda inner: orjson.Fragment(_as_number(inner)))
+        return orjson.dumps(value, default=lambda inner: orjson.Fragment(_as_number(inner)),
+                            option=orjson.OPT_PASSTHROUGH_DATETIME)
     except orjson.JSONEncodeError:
         return _BY_HAND + _written(value, _as_number).encode()
 

@@ -23,8 +23,6 @@ from connector.store.codec import dump, instant, load, moment, readable
 from connector.store.rows import Rows
 from connector.store.tables import conflicts, dead_letters, inbox, outcomes, runs
 
-_LIVE = (ConflictState.OPEN.value, ConflictState.DECIDED.value)
-
 
 class LedgerRows(Rows):
     """The part of a unit of work about what happened."""
@@ -124,7 +122,7 @@ class LedgerRows(Rows):
     def decide_conflict(self, conflict_id: int, decision: Mapping[str, Any]) -> None:
         self.connection.execute(
             update(conflicts).where(conflicts.c.id == conflict_id,
-                                    conflicts.c.state.in_(_LIVE))
+                                    conflicts.c.state != ConflictState.SETTLED.value)
             .values(state=ConflictState.DECIDED.value, decision=dump(decision)))
 
     def settle_conflicts(self, pair: str, entity: str, settled: Mapping[int, str]) -> None:
@@ -132,7 +130,7 @@ class LedgerRows(Rows):
             self.connection.execute(
                 update(conflicts).where(conflicts.c.pair == pair, conflicts.c.entity == entity,
                                         conflicts.c.id == bindparam("b_id"),
-                                        conflicts.c.state.in_(_LIVE))
+                                        conflicts.c.state != ConflictState.SETTLED.value)
                 .values(state=ConflictState.SETTLED.value, settled_by=bindparam("b_by")),
                 [{"b_id": i, "b_by": by} for i, by in settled.items()])
 

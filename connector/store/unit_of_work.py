@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from connector.errors import LeaseHeld, LeaseLost, StoreUnusable
 from connector.ports import Clock
@@ -43,7 +44,7 @@ class SqlStore:
         try:
             with self.engine.begin() as connection:
                 yield connection
-        except (SQLAlchemyError, sqlite3.Error) as error:
+        except (DBAPIError, NoConnectionFree, sqlite3.Error) as error:
             raise StoreUnusable(
                 f"The store failed: {cause(error)}.",
                 hint="Nothing was half written. See that its disk has room and that no other "

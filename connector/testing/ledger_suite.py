@@ -112,13 +112,19 @@ class LedgerSuite:
             (found,) = uow.conflicts(P, states=(ConflictState.DECIDED,))
             assert found.decision == {"value": "3"}
 
-    def test_conflicts_come_oldest_first(self, store: Store, clock: VirtualClock) -> None:
+    def test_a_thousand_conflicts_come_oldest_first(self, store: Store,
+                                                    clock: VirtualClock) -> None:
         names = [str(i) for i in range(1_111)]
         with store.begin() as uow:
             uow.open_conflicts(P, E, "r", clock.now(),
                                [(name, name, FieldConflict("p", 0, 1, 2)) for name in names])
             for asked in (None, names[::-1]):
                 assert [c.title for c in uow.conflicts(P, canonical_ids=asked)] == names
+            found = uow.conflicts(P)
+            uow.settle_conflicts(P, E, {c.id: f"by {c.title}" for c in found[1:]})
+            assert uow.conflicts(P) == found[:1]
+            settled = uow.conflicts(P, states=(ConflictState.SETTLED,))
+            assert [c.settled_by for c in settled] == [f"by {name}" for name in names[1:]]
             assert uow.conflicts(P, entity="contact") == uow.conflicts("other") == []
             assert uow.conflict(0) is None
 
