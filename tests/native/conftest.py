@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,3 +32,11 @@ def serve() -> Iterator[Callable[[Any], Served]]:
             session.trust_env = False
             return Served(base, session)
         yield start
+
+
+@pytest.fixture
+def crm(serve: Callable[[Any], Served], tmp_path: Path) -> Any:
+    """A client of a fresh CRM, its fault switch on."""
+    from test_crm_access import serve_crm
+
+    return serve_crm(serve, tmp_path)

@@ -67,11 +67,6 @@ def serve_crm(serve: Serve, folder: Path, **options: Any) -> CrmClient:
     return CrmClient(served.base, served.http)
 
 
-@pytest.fixture
-def crm(serve: Serve, tmp_path: Path) -> CrmClient:
-    return serve_crm(serve, tmp_path)
-
-
 def create(**body: Any) -> dict[str, Any]:
     """An operation of a batch."""
     return {"method": "create", "body": body}

@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 import requests
-from test_crm_access import CrmClient, Serve, create, crm, serve_crm, wrong
-
-__all__ = ["crm"]
+from test_crm_access import CrmClient, Serve, create, serve_crm, wrong
 
 
 def test_an_account_is_completed(crm: CrmClient) -> None:

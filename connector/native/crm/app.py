@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 import secrets
 import time
@@ -248,7 +247,7 @@ def _is_secret(secret: Any) -> bool:
     try:
         return isinstance(secret, str) and secret.startswith("whsec_") and bool(
             base64.b64decode(secret.removeprefix("whsec_"), validate=True))
-    except binascii.Error:
+    except ValueError:
         return False
 
 
