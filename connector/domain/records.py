@@ -168,7 +168,6 @@ class Change:
     match_key: str = ""
     hint: bool = False
     derived_from: str = ""
-    attempts: int = 0
 
     @property
     def trace_key(self) -> str:

@@ -90,7 +90,6 @@ def refreshed(session: Session, entity: str, changes: Sequence[Change],
         mine = {c.external_id: c for c in hints if c.system == side.system}
         if mine:
             now = reread(session, entity, side.role, list(mine), planned)
-            found.update({mine[ext].id: replace(change, id=mine[ext].id,
-                                                attempts=mine[ext].attempts)
+            found.update({mine[ext].id: replace(change, id=mine[ext].id)
                           for ext, change in now.items()})
     return [found.get(c.id, c) for c in changes]
