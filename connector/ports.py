@@ -20,6 +20,7 @@ from connector.domain.records import (
     Snapshot,
     WriteResult,
 )
+from connector.domain.values import FieldType
 
 
 class Clock(Protocol):
@@ -52,6 +53,12 @@ class Adapter(Protocol):
 
     def describe(self, object: str) -> ObjectSchema:
         """The fields of an object, as the system documents them."""
+        ...
+
+    def prepare(self, object: str, fields: Mapping[str, FieldType]) -> list[str]:
+        """Make an object of the system ready: add those of `fields`, by path, that it lacks, and
+        whatever the adapter keeps its references in. Returns the paths that were added. Raises
+        `RequestRefused` where a field is missing and can't be added."""
         ...
 
     def pull(self, object: str, cursor: str | None) -> Iterator[Page]:
@@ -181,6 +188,11 @@ class UnitOfWork(Protocol):
     def versions(self, pair: str, entity: str, system: str,
                  external_ids: Collection[str]) -> dict[str, str]:
         """Only the versions last seen, by external ID."""
+        ...
+
+    def living(self, pair: str, entity: str, system: str) -> set[str]:
+        """The external IDs of all records of one side that are linked or in the inbox, and not
+        known to be deleted."""
         ...
 
     def canonical_ids(self, pair: str, entity: str, system: str,

@@ -22,6 +22,7 @@ from connector.domain.records import (
     WriteResult,
     WriteStatus,
 )
+from connector.domain.values import FieldType
 from connector.errors import ConnectorError, CursorExpired, RetryLater
 from connector.ports import Clock
 
@@ -129,8 +130,9 @@ class MemoryAdapter:
         self.clock, self.page, self.look_back = clock, page, look_back
         self.system = WORLDS.setdefault((settings.world, settings.name), MemorySystem())
         self.capabilities = Capabilities(
-            write_batch=50, read_batch=100, look_back=timedelta(seconds=look_back), locks=True,
-            idempotent_create=IdempotentCreate.UNIQUE_REFERENCE, deletions="tombstone", bulk=True)
+            write_batch=50, read_batch=100, look_back=timedelta(seconds=look_back),
+            write_window=timedelta(0), idempotent_create=IdempotentCreate.UNIQUE_REFERENCE,
+            deletions="tombstone", bulk=True)
 
     def check(self) -> str:
         """See the port."""
@@ -143,6 +145,11 @@ class MemoryAdapter:
         with self.system.lock:
             rows = self.system.objects.get(object, {}).values()
             return ObjectSchema(frozenset(name for row in rows for name in row.payload))
+
+    def prepare(self, _object: str, _fields: Mapping[str, FieldType]) -> list[str]:
+        """See the port: it takes any field."""
+        self._reach()
+        return []
 
     def pull(self, object: str, cursor: str | None) -> Iterator[Page]:
         """See the port; a cursor is the number of the last change read.

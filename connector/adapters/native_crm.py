@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from connector.adapters.auth import Bearer
 from connector.adapters.batches import write_rows
 from connector.adapters.http import Connection, HttpSettings
-from connector.adapters.schema import from_openapi
+from connector.adapters.schema import all_there, from_openapi
 from connector.domain.records import (
     Batch,
     Capabilities,
@@ -25,6 +25,7 @@ from connector.domain.records import (
     WriteResult,
     WriteStatus,
 )
+from connector.domain.values import FieldType
 from connector.errors import CursorExpired
 from connector.ports import Clock
 
@@ -47,7 +48,7 @@ class NativeCrm:
 
     settings_model: ClassVar[type[NativeCrmSettings]] = NativeCrmSettings
     capabilities = Capabilities(
-        write_batch=100, read_batch=PAGE, look_back=timedelta(seconds=5), locks=True,
+        write_batch=100, read_batch=PAGE, look_back=timedelta(seconds=5), write_window=timedelta(0),
         idempotent_create=IdempotentCreate.KEY, deletions="tombstone", bulk=True,
         webhooks="standard")
 
@@ -63,6 +64,11 @@ class NativeCrm:
     def describe(self, object: str) -> ObjectSchema:
         """See the port."""
         return from_openapi(self._http.call("GET", "/openapi.json", holds=("paths",)).body, object)
+
+    def prepare(self, object: str, fields: Mapping[str, FieldType]) -> list[str]:
+        """See the port: references have a field of their own, and there are no others to add."""
+        all_there(object, self.describe(object), fields)
+        return []
 
     def pull(self, object: str, cursor: str | None) -> Iterator[Page]:
         """See the port; a cursor is the server's own time up to which was read.

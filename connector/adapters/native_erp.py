@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from connector.adapters.auth import HeaderKey
 from connector.adapters.batches import write_rows
 from connector.adapters.http import Connection, HttpSettings
-from connector.adapters.schema import from_openapi
+from connector.adapters.schema import all_there, from_openapi
 from connector.domain.records import (
     Batch,
     Capabilities,
@@ -26,6 +26,7 @@ from connector.domain.records import (
     WriteResult,
     WriteStatus,
 )
+from connector.domain.values import FieldType
 from connector.errors import CursorExpired, RetryLater
 from connector.ports import Clock
 
@@ -51,7 +52,7 @@ class NativeErp:
 
     settings_model: ClassVar[type[NativeErpSettings]] = NativeErpSettings
     capabilities = Capabilities(
-        write_batch=500, read_batch=PAGE, look_back=timedelta(0), locks=True,
+        write_batch=500, read_batch=PAGE, look_back=timedelta(0), write_window=timedelta(0),
         idempotent_create=IdempotentCreate.UNIQUE_REFERENCE, deletions="archive", bulk=True,
         webhooks="t-v1")
 
@@ -67,6 +68,11 @@ class NativeErp:
     def describe(self, object: str) -> ObjectSchema:
         """See the port."""
         return from_openapi(self._http.call("GET", "/openapi.json", holds=("paths",)).body, object)
+
+    def prepare(self, object: str, fields: Mapping[str, FieldType]) -> list[str]:
+        """See the port: references have a field of their own, and there are no others to add."""
+        all_there(object, self.describe(object), fields)
+        return []
 
     def pull(self, object: str, cursor: str | None) -> Iterator[Page]:
         """See the port; a cursor is the (modified, id) read last.

@@ -1,8 +1,8 @@
-"""Reads an object's fields out of an OpenAPI document."""
+"""What an object's fields are, and that a mapping asks for no others."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from connector.domain.records import ObjectSchema
@@ -25,3 +25,12 @@ def from_openapi(document: Mapping[str, Any], object: str) -> ObjectSchema:
         for inner in spec.get("properties", {}):
             fields.add(f"{name}.{inner}")
     return ObjectSchema(frozenset(fields), frozenset(lines))
+
+
+def all_there(object: str, schema: ObjectSchema, wanted: Iterable[str]) -> None:
+    """`prepare` of a system whose objects take no new fields. Raises `RequestRefused` for a
+    field that it lacks."""
+    missing = sorted(set(wanted) - schema.fields)
+    if missing:
+        raise RequestRefused(f"{object} has no {', '.join(missing)}, and takes no new fields.",
+                             hint="Mend the mapping.")

@@ -1,4 +1,4 @@
-"""`init`, `check` and `mappings lint`: from nothing to a config that holds."""
+"""`init`, `prepare`, `check` and `mappings lint`: from nothing to a config that holds."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(init)
+    app.command()(prepare)
     app.command()(check)
     mappings = typer.Typer(no_args_is_help=True, help="The field mappings.")
     mappings.command("lint")(lint)
@@ -35,6 +36,28 @@ def init(context: typer.Context,
         raise ConfigInvalid(f"{path} is there already.", hint="Overwrite it with --force.")
     path.write_text(shipped("config.example.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     say(f"Wrote {path}. Fill in your systems, then: connector check")
+
+
+def prepare(
+    context: typer.Context,
+    systems: Annotated[list[str] | None, typer.Argument(
+        help="Systems of the config; all of them where none is named.")] = None,
+    json: Json = False,
+) -> None:
+    """Make the systems ready: add the fields that the mappings name and a system lacks, where it
+    takes new ones, and what its adapter keeps references in."""
+    with opened(context) as connector:
+        rows = [(system, mapping.object, path)
+                for system in systems or connector.config.systems
+                for mapping in _shared(connector, system)
+                for path in connector.adapter(system).prepare(mapping.object,
+                                                              mapping.field_types)]
+    if json:
+        print_json([{"system": s, "object": o, "added": path} for s, o, path in rows])
+    elif rows:
+        print_table("Added", ("system", "object", "field"), rows)
+    else:
+        say("Everything is there.")
 
 
 def check(context: typer.Context, json: Json = False) -> None:
@@ -72,12 +95,21 @@ def _check_system(connector: Connector, system: str) -> list[Row]:
     if not answer[2]:
         return [answer]
     adapter = connector.adapter(system)
+    return [answer, *(_checked(system, f"fields of {mapping.entity.name}",
+                               lambda mapping=mapping: _fields_exist(adapter, mapping))
+                      for mapping in _shared(connector, system))]
+
+
+def _shared(connector: Connector, system: str) -> list[Mapping]:
+    """A system's mappings of the entities that it shares with any other. Raises
+    `ConfigInvalid` where the config has no such system."""
+    if system not in connector.config.systems:
+        raise ConfigInvalid(f"The config has no system {system!r}.",
+                            hint=f"It has: {', '.join(connector.config.systems)}.")
     shared = {e for pair in connector.config.pairs.values() if system in (pair.crm, pair.erp)
               for e in pair.entities}
     mappings = connector.mappings(system)
-    return [answer, *(_checked(system, f"fields of {entity}",
-                               lambda entity=entity: _fields_exist(adapter, mappings[entity]))
-                      for entity in sorted(shared & set(mappings)))]
+    return [mappings[entity] for entity in sorted(shared & set(mappings))]
 
 
 def _fields_exist(adapter: Adapter, mapping: Mapping) -> str:
@@ -86,7 +118,8 @@ def _fields_exist(adapter: Adapter, mapping: Mapping) -> str:
                      | {f"lines: {p}" for p in mapping.line_paths - schema.line_fields})
     if unknown:
         raise ConfigInvalid(f"{mapping.object} has no {', '.join(unknown)}.",
-                            hint=f"Mend {mapping.system}/{mapping.entity.name}.yaml.")
+                            hint=f"Add them by `connector prepare`, or mend "
+                            f"{mapping.system}/{mapping.entity.name}.yaml.")
     return f"{len(mapping.source_paths) + len(mapping.line_paths)} mapped fields exist"
 
 

@@ -10,25 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from enum import StrEnum
 from typing import Any
 
 from connector.domain import values
-from connector.domain.values import Record
-
-
-class FieldType(StrEnum):
-    """What kind of value a field holds."""
-
-    TEXT = "text"
-    INTEGER = "integer"
-    DECIMAL = "decimal"  # quantities, percentages and unit prices, exact
-    MONEY = "money"  # an amount in the record's currency, to the cent
-    BOOLEAN = "boolean"
-    DATE = "date"
-    TIMESTAMP = "timestamp"  # an instant, UTC
-    CHOICE = "choice"
-    REFERENCE = "reference"  # the canonical ID of a record of `to`
+from connector.domain.values import FieldType, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +96,9 @@ ENTITIES: dict[str, Entity] = {e.name: e for e in (
         Field("sku", doc="the article number both sides know", required=True),
         Field("name", required=True), Field("description"), Field("unit"),
         Field("list_price", T.DECIMAL, "per unit, before tax"), _CURRENCY,
-        Field("tax_percent", T.DECIMAL, "0 to 100"), _ACTIVE,
+        Field("tax_percent", T.DECIMAL, "0 to 100"),
+        Field("on_hand", T.DECIMAL, "in all warehouses"),
+        Field("available", T.DECIMAL, "on hand in all warehouses, less what is promised"), _ACTIVE,
     ]),
     _entity("customer", "A company or person that buys: a CRM account, an ERP customer.", [
         Field("number", doc="the ERP's customer number"),

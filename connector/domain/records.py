@@ -41,14 +41,20 @@ class IdempotentCreate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a system can do, as data; the engine asks these, never a system's name."""
+    """What a system can do, as data; the engine asks these, never a system's name.
+
+    Where `deletions` is `absence`, every pull reads all records there are, and a linked one that
+    is no longer among them is gone. Every adapter refuses a write against an old version: where
+    the system itself can't, the adapter reads the record anew just before it writes, and
+    `write_window` is the time in which it would overwrite someone else's edit.
+    """
 
     write_batch: int  # records in one write call
     read_batch: int  # records in one `get` or `find` call
     look_back: timedelta  # how far behind a cursor a late commit may still appear
-    locks: bool  # a write against an old version is refused
+    write_window: timedelta  # how long an edit by others may slip in before a write; 0: it can't
     idempotent_create: IdempotentCreate
-    deletions: str  # tombstone | archive | none: how a deletion shows when pulling
+    deletions: str  # tombstone | archive | absence | none: how a deletion shows when pulling
     bulk: bool  # one call writes many records
     webhooks: str = ""  # how its webhooks are signed; empty where it sends none
 

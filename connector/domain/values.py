@@ -11,8 +11,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Any, Final
+
+
+class FieldType(StrEnum):
+    """What kind of value a field holds."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    DECIMAL = "decimal"  # quantities, percentages and unit prices, exact
+    MONEY = "money"  # an amount in the record's currency, to the cent
+    BOOLEAN = "boolean"
+    DATE = "date"
+    TIMESTAMP = "timestamp"  # an instant, UTC
+    CHOICE = "choice"
+    REFERENCE = "reference"  # the canonical ID of a record of `to`
 
 
 class Missing(Enum):

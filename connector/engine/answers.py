@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from connector.domain import values
-from connector.domain.entities import ENTITIES, FieldType, unpack
+from connector.domain.entities import ENTITIES, unpack
 from connector.domain.ledger import Conflict, ConflictState
+from connector.domain.values import FieldType
 from connector.errors import RunFailed
 
 

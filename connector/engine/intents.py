@@ -49,7 +49,7 @@ def outgoing(uow: UnitOfWork, pair: Pair, entity: str, works: Sequence[Work]) ->
                 out.failed.append((work, failure))
                 continue
             out.works[intent.key] = work, side.role
-            if side.adapter.capabilities.locks and intent.external_id and not intent.version:
+            if intent.external_id and not intent.version:
                 out.unversioned.append(intent)
             else:
                 sorted_out[side.role, intent.operation].append(intent)

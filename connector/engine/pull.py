@@ -6,7 +6,7 @@ and nothing is read twice in vain.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -37,7 +37,9 @@ def pull(session: Session, entity: str, side: Side, planned: Planned, *,
 
 def _pull_from(session: Session, entity: str, side: Side, cursor: str | None, planned: Planned,
                *, everything: bool, count: bool) -> None:
+    read = set[str]()
     for page in _ahead(side.adapter.pull(side.mappings[entity].object, cursor)):
+        read.update(record.external_id for record in page.records)
         session.keep_alive()
         session.crash("page read")
         echoes = _receive(session, entity, side, page, planned, everything=everything)
@@ -45,6 +47,20 @@ def _pull_from(session: Session, entity: str, side: Side, cursor: str | None, pl
             session.count_read(entity, side.role, echoes)
             session.tallies[entity, side.role].outcomes[OutcomeKind.UNCHANGED] += echoes
         session.observe(entity, "pull", len(page.records))
+    if side.adapter.capabilities.deletions == "absence":
+        _receive_absent(session, entity, side, read, planned)
+
+
+def _receive_absent(session: Session, entity: str, side: Side, read: Collection[str],
+                    planned: Planned) -> None:
+    """Put the records that are no longer among all those just read into the inbox, as deletions;
+    each is looked for once more, for it may have come up behind the pages."""
+    with session.store.begin() as uow:
+        absent = sorted(uow.living(session.pair.name, entity, side.system).difference(read))
+    if absent:
+        changes = reread(session, entity, side.role, absent, planned)
+        with session.store.begin() as uow:
+            uow.receive(session.pair.name, [c for c in changes.values() if c.deleted])
 
 
 def _ahead(pages: Iterator[Page]) -> Iterator[Page]:

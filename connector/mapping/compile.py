@@ -9,8 +9,8 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from connector.domain import values
-from connector.domain.entities import Entity, Field, FieldType
-from connector.domain.values import MISSING
+from connector.domain.entities import Entity, Field
+from connector.domain.values import MISSING, FieldType
 from connector.mapping.compiled import FieldCode, LinesCode, Mapping, Read, at
 from connector.mapping.formula import Formula
 from connector.mapping.transforms import REGISTRY, Transform

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from connector.domain.entities import Entity
-from connector.domain.values import MISSING, Record
+from connector.domain.values import MISSING, FieldType, Record
 from connector.errors import ConnectorError, DecodeFailed, EncodeFailed, ParentMissing
 from connector.mapping.formula import Formula
 
@@ -89,6 +89,15 @@ class Mapping:
         for name, found in (("readable", readable), ("writable", writable),
                             ("source_paths", paths), ("line_paths", line_paths)):
             object.__setattr__(self, name, frozenset(found))
+
+    @property
+    def field_types(self) -> dict[str, FieldType]:
+        """The canonical type of what stands at each of the system's paths; text where a path
+        belongs to a formula."""
+        types = dict.fromkeys(self.source_paths, FieldType.TEXT)
+        types.update({source: self.entity.fields[f.name].type for f in self.fields
+                      if len(f.sources) == 1 for source in f.sources})
+        return types
 
     def narrowed(self, names: Collection[str]) -> Mapping:
         """The same mapping, of these header fields only."""

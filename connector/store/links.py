@@ -10,7 +10,7 @@ from sqlalchemy import Column, delete, select
 from connector.domain.records import Link, Snapshot
 from connector.store.codec import bounded, dump, load
 from connector.store.rows import Rows
-from connector.store.tables import claims, links, snapshots
+from connector.store.tables import claims, inbox, links, snapshots
 
 # In the order of `Link`; a row is unpacked at once, for its attributes cost more than its query.
 _LINK = (links.c.entity, links.c.canonical_id, links.c.system, links.c.external_id,
@@ -40,6 +40,17 @@ class LinkRows(Rows):
     def versions(self, pair: str, entity: str, system: str,
                  external_ids: Collection[str]) -> dict[str, str]:
         return self._by_external(links.c.version, pair, entity, system, external_ids)
+
+    def living(self, pair: str, entity: str, system: str) -> set[str]:
+        queries = (
+            select(links.c.external_id).where(
+                links.c.pair == pair, links.c.entity == entity, links.c.system == system,
+                links.c.seen.is_not(None)),
+            select(inbox.c.external_id).where(
+                inbox.c.pair == pair, inbox.c.entity == entity, inbox.c.system == system,
+                inbox.c.deleted.is_(False), inbox.c.derived_from == ""))
+        return {external_id for query in queries
+                for external_id in self.connection.execute(query).scalars()}
 
     def canonical_ids(self, pair: str, entity: str, system: str,
                       external_ids: Collection[str]) -> dict[str, str]:

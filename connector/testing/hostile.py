@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from connector.adapters.memory import MemoryAdapter
@@ -16,6 +16,7 @@ from connector.domain.records import (
     WriteResult,
     WriteStatus,
 )
+from connector.domain.values import FieldType
 from connector.errors import AccessDenied, SystemUnreachable
 
 
@@ -250,6 +251,13 @@ class RefusesWhenAway(MemoryAdapter):
                 for r in super().write(batch)]
 
 
+class AddsWhatIsThere(MemoryAdapter):
+    """Says that it added every field it was asked for."""
+
+    def prepare(self, object: str, fields: Mapping[str, FieldType]) -> list[str]:
+        return list(fields)
+
+
 _ONCE = "test_a_pull_reads_every_record_once"
 _LEADS_ON = "test_a_cursor_is_text_and_leads_on_from_every_page"
 _SINCE = "test_a_pull_from_the_end_brings_what_changed_since"
@@ -287,5 +295,6 @@ CAUGHT_BY: dict[type[MemoryAdapter], set[str]] = {
     LetsAnyoneIn: {"test_wrong_credentials_are_told"},
     HidesOutages: {_AWAY},
     RefusesWhenAway: {_AWAY},
+    AddsWhatIsThere: {"test_preparing_adds_nothing_that_is_there"},
 }
 """Each hostile adapter, and the tests that it fails: these and no others."""

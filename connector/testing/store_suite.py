@@ -264,6 +264,15 @@ class StoreSuite(LedgerSuite, LeaseSuite):
             uow.save_links(P, [gone])
             assert uow.links_by_external(P, E, "crm", ["a"]) == {"a": gone}
 
+    def test_the_living_are_those_linked_or_received_and_not_deleted(self, store: Store) -> None:
+        with store.begin() as uow:
+            uow.save_links(P, [link("a", "1"), Link(E, "2", "crm", "b", "2", None),
+                               Link(E, "1", "erp", "x", "2", {})])
+            uow.receive(P, [Change(0, E, "crm", "c", "1"), Change(0, E, "crm", "d", "1",
+                                                                  deleted=True),
+                            Change(0, E, "crm", "quote:q", "1", derived_from="q")])
+            assert uow.living(P, E, "crm") == {"a", "c"}
+
     def test_nothing_asked_is_nothing_found(self, store: Store, clock: VirtualClock) -> None:
         with store.begin() as uow:
             uow.receive(P, [])

@@ -30,7 +30,8 @@ from connector.config import (
     PairConfig,
     read_config,
 )
-from connector.domain.entities import ENTITIES, FieldType
+from connector.domain.entities import ENTITIES
+from connector.domain.values import FieldType
 from connector.mapping.compile import compile_mapping
 from connector.mapping.document import FieldSpec, LinesSpec, MappingDocument, read_document
 from connector.mapping.formula import FUNCTIONS
