@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from connector.cli.common import Json
 from connector.errors import ConfigInvalid
 
-Port = Annotated[int, typer.Option(help="The port on 127.0.0.1.")]
+Port = Annotated[int, typer.Option(help="The port on 127.0.0.1; 0 takes any that is free.")]
 Database = Annotated[str, typer.Option(help="Its database: any SQLAlchemy URL.")]
 Seed = Annotated[str | None, typer.Option(
     help="Fill an empty database: demo, a number of customers, or a folder of CSV files.")]
@@ -26,34 +27,51 @@ def register(app: typer.Typer) -> None:
 
 
 def crm(port: Port = 8801, database: Database = "sqlite:///native-crm.db", seed: Seed = None,
-        faults: Faults = False) -> None:
+        faults: Faults = False, json: Json = False) -> None:
     """Start the reference CRM. Its token is $NATIVE_CRM_TOKEN, or crm-demo-token."""
-    from connector.native import crm as app
-    from connector.native.serving import serve
+    from connector.native.crm import create_app
 
-    _seed("crm", database, seed)
-    serve(app.create_app(database, token=os.environ.get("NATIVE_CRM_TOKEN", "crm-demo-token"),
-                         faults=faults), "127.0.0.1", port)
+    seeded = _seed("crm", database, seed, json)
+    app = create_app(database, token=os.environ.get("NATIVE_CRM_TOKEN", "crm-demo-token"),
+                     faults=faults)
+    _serve("crm", app, port, seeded, json)
 
 
 def erp(port: Port = 8802, database: Database = "sqlite:///native-erp.db", seed: Seed = None,
-        faults: Faults = False) -> None:
+        faults: Faults = False, json: Json = False) -> None:
     """Start the reference ERP. Its key is $NATIVE_ERP_KEY, or erp-demo-key."""
-    from connector.native import erp as app
+    from connector.native.erp import create_app
+
+    seeded = _seed("erp", database, seed, json)
+    app = create_app(database, api_key=os.environ.get("NATIVE_ERP_KEY", "erp-demo-key"),
+                     faults=faults)
+    _serve("erp", app, port, seeded, json)
+
+
+def _serve(kind: str, app: Any, port: int, seeded: dict[str, int], json: bool) -> None:
+    """Serve until stopped; with `json`, say so in one line once it is up."""
     from connector.native.serving import serve
 
-    _seed("erp", database, seed)
-    serve(app.create_app(database, api_key=os.environ.get("NATIVE_ERP_KEY", "erp-demo-key"),
-                         faults=faults), "127.0.0.1", port)
+    def up(url: str) -> None:
+        if json:
+            import orjson
+
+            typer.echo(orjson.dumps({"kind": kind, "url": url, "pid": os.getpid(),
+                                     "seeded": seeded}))
+
+    serve(app, "127.0.0.1", port, up)
 
 
-def _seed(kind: str, database: str, seed: str | None) -> None:
+def _seed(kind: str, database: str, seed: str | None, json: bool) -> dict[str, int]:
+    """The numbers of records that were put in, by object."""
     if seed is None:
-        return
+        return {}
     from connector.native.seed import SeedInvalid, fill
 
     try:
         counts = fill(kind, database, seed if not Path(seed).is_dir() else Path(seed))
     except SeedInvalid as error:
         raise ConfigInvalid(str(error)) from None
-    typer.echo(f"seeded {database}: " + ", ".join(f"{n} {name}" for name, n in counts.items()))
+    if not json:
+        typer.echo(f"seeded {database}: " + ", ".join(f"{n} {name}" for name, n in counts.items()))
+    return counts

@@ -27,7 +27,8 @@ def register(app: typer.Typer) -> None:
 
 
 def init(context: typer.Context,
-         force: Annotated[bool, typer.Option("--force", help="Overwrite.")] = False) -> None:
+         force: Annotated[bool, typer.Option("--force", help="Overwrite.")] = False,
+         json: Json = False) -> None:
     """Write a commented config to start from."""
     from connector.bootstrap import shipped
 
@@ -35,7 +36,10 @@ def init(context: typer.Context,
     if path.exists() and not force:
         raise ConfigInvalid(f"{path} is there already.", hint="Overwrite it with --force.")
     path.write_text(shipped("config.example.yaml").read_text(encoding="utf-8"), encoding="utf-8")
-    say(f"Wrote {path}. Fill in your systems, then: connector check")
+    if json:
+        print_json({"config": str(path), "written": True})
+    else:
+        say(f"Wrote {path}. Fill in your systems, then: connector check")
 
 
 def prepare(

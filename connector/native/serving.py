@@ -5,16 +5,34 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import uvicorn
 
 
-def serve(app: Any, host: str, port: int) -> None:
-    """Serve until stopped."""
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False)
+class _Announced(uvicorn.Server):
+    """A server that tells its base URL once it takes calls."""
+
+    def __init__(self, config: uvicorn.Config, up: Callable[[str], None]) -> None:
+        super().__init__(config)
+        self._up = up
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """See uvicorn."""
+        await super().startup(sockets)
+        if self.started:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            self._up(f"http://{host}:{port}")
+
+
+def serve(app: Any, host: str, port: int, up: Callable[[str], None] = lambda _url: None) -> None:
+    """Serve until stopped; `up` is told the base URL once calls are taken. Port 0 is any free
+    one."""
+    config = uvicorn.Config(app, host=host, port=port, log_level="warning", access_log=False)
+    with suppress(KeyboardInterrupt):
+        _Announced(config, up).run()
 
 
 def free_port() -> int:

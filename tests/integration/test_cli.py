@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.integration.conftest import KEY, TOKEN, Pair
 
@@ -172,7 +173,8 @@ def test_init_writes_a_config_that_holds(tmp_path: Path) -> None:
     assert cli(None, "init", config=path).returncode == 0
     there = cli(None, "init", config=path)
     assert (there.returncode, "is there already" in said(there)) == (3, True)
-    assert cli(None, "init", "--force", config=path).returncode == 0
+    again = cli(None, "init", "--force", "--json", config=path)
+    assert json.loads(again.stdout) == {"config": str(path), "written": True}
     assert cli(None, "mappings", "lint", config=path).returncode == 0
 
 
@@ -182,3 +184,35 @@ def test_a_missing_config_and_a_wrong_plan_are_told(pair: Pair, tmp_path: Path) 
     (tmp_path / "plan.json").write_text("{}", encoding="utf-8")
     done = cli(pair, "apply", str(tmp_path / "plan.json"))
     assert (done.returncode, "not a plan file" in said(done)) == (3, True)
+
+
+@pytest.mark.parametrize(("kind", "path"), [("crm", "api/accounts"), ("erp", "v1/customers")])
+def test_a_native_system_says_in_one_line_where_it_is_up(kind: str, path: str,
+                                                         tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "connector.cli", "native", kind, "--port", "0", "--seed", "3",
+         "--database", f"sqlite:///{tmp_path}/{kind}.db", "--json"],
+        stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "NATIVE_CRM_TOKEN": TOKEN, "NATIVE_ERP_KEY": KEY})
+    try:
+        assert process.stdout is not None
+        up = json.loads(process.stdout.readline())
+        assert (up["kind"], up["pid"]) == (kind, process.pid)
+        assert up["seeded"][path.partition("/")[2]] == 3
+        answer = requests.get(f"{up['url']}/{path}", timeout=30, headers={
+            "Authorization": f"Bearer {TOKEN}", "X-Api-Key": KEY})
+        assert len(answer.json()["data" if kind == "crm" else "rows"]) == 3
+    finally:
+        process.terminate()
+        assert process.communicate()[0] == ""
+
+
+def test_the_demo_tells_its_story_as_json(tmp_path: Path) -> None:
+    done = cli(None, "demo", "--folder", str(tmp_path / "demo"), "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert [run["state"] for run in told["runs"]] == ["completed"] * 4
+    assert not any(told["runs"][-1]["writes"].values())
+    assert set(told["systems"]) == {"crm", "erp"}
+    (disputed,) = told["tables"]["The same field: nothing is overwritten, a person decides"]
+    assert (disputed["field"], disputed["CRM"]) == ("email", "sales-desk@example.org")
