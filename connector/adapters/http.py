@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from threading import BoundedSemaphore
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -119,6 +120,7 @@ class Connection:
         pool = HTTPAdapter(pool_connections=1, pool_maxsize=settings.calls_in_flight)
         self._session.mount("http://", pool)
         self._session.mount("https://", pool)
+        self._slots = BoundedSemaphore(settings.calls_in_flight)
         self._checked_host = False
         self._threads = ThreadPoolExecutor(settings.calls_in_flight,
                                            thread_name_prefix=settings.name)
@@ -172,7 +174,7 @@ class Connection:
     def _once(self, call: _Call) -> Answer:
         self._check_host()
         try:
-            with self._session.request(
+            with self._slots, self._session.request(
                     call.method, self.settings.url + call.path, params=call.query,
                     data=call.data, headers=call.headers, allow_redirects=False, stream=True,
                     timeout=(CONNECT_SECONDS, self.settings.timeout_seconds)) as response:

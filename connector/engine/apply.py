@@ -103,7 +103,7 @@ def _write_all(session: Session, entity: str, out: Outgoing,
             work, _ = out.works[intent.key]
             results[id(work)][role] = Result(intent, result)
             if result.status in _MADE:
-                session.writes[entity, role, intent.operation] += 1
+                session.count_write(entity, role, intent.operation)
         session.observe(entity, "write", len(batch.intents))
     return results
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from connector.domain.actions import FieldConflict
 from connector.domain.policies import CRM
@@ -11,6 +12,7 @@ from connector.engine.apply import carry_out
 from connector.engine.entries import Entries
 from connector.engine.gather import Gathered, Planned, gather
 from connector.engine.group import Group, Work
+from connector.engine.in_flight import InFlight
 from connector.engine.plan import decide
 from connector.engine.pull import refreshed
 from connector.engine.session import Session
@@ -20,23 +22,31 @@ BATCH = 500
 """Inbox rows taken up at a time."""
 
 
-def batches(session: Session, entity: str, planned: Planned) -> Iterator[Gathered]:
+def batches(session: Session, entity: str, planned: Planned,
+            in_flight: InFlight) -> Iterator[Gathered]:
     """What waits in the inbox, gathered into groups; each row is taken up once, but one that is
-    received anew meanwhile comes again."""
+    received anew meanwhile comes again. What touches a batch in flight is gathered once more
+    after that has landed."""
     after, taken = 0, set[int]()
     while True:
         with session.store.begin() as uow:
             rows = uow.pending(session.pair.name, entity, after, BATCH)
         if not rows:
+            if in_flight.land():
+                continue  # it may have put something back
             return
-        after = rows[-1].id
         changes = refreshed(session, entity, [c for c in rows if c.id not in taken], planned)
-        if not changes:
-            continue
-        with session.store.begin() as uow:
-            gathered = gather(uow, session.pair, entity, changes, planned)
+        gathered = Gathered()
+        if changes:
+            with session.store.begin() as uow:
+                gathered = gather(uow, session.pair, entity, changes, planned)
+            if in_flight.touches(gathered):
+                in_flight.land()
+                continue
+        after = rows[-1].id
         taken.update(change.id for change in gathered.taken)
-        yield gathered
+        if changes:
+            yield gathered
 
 
 def decided(session: Session, entity: str,
@@ -53,16 +63,24 @@ def decided(session: Session, entity: str,
 
 
 def drain(session: Session, entity: str) -> None:
-    """Work off the inbox of an entity. Raises `RetryLater` where a system went away: what was
-    not written stays in the inbox."""
-    for gathered in batches(session, entity, Planned()):
-        for side in session.pair.sides:
-            taken = sum(change.system == side.system for change in gathered.taken)
-            if taken:
-                session.count_read(entity, side.role, taken)
-        works, refused = decided(session, entity, gathered.groups)
-        set_aside(session, entity, gathered, refused)
-        carry_out(session, entity, works)
+    """Work off the inbox of an entity; while batches are written, the next one is gathered and
+    decided. Raises `RetryLater` where a system went away: what was not written stays in the
+    inbox."""
+    with InFlight(session.in_flight) as in_flight:
+        for gathered in batches(session, entity, Planned(), in_flight):
+            works, refused = decided(session, entity, gathered.groups)
+            in_flight.begin(gathered, partial(_work_off, session, entity, gathered, works,
+                                              refused))
+
+
+def _work_off(session: Session, entity: str, gathered: Gathered, works: Sequence[Work],
+              refused: Sequence[tuple[Group, RecordFailed]]) -> None:
+    for side in session.pair.sides:
+        taken = sum(change.system == side.system for change in gathered.taken)
+        if taken:
+            session.count_read(entity, side.role, taken)
+    set_aside(session, entity, gathered, refused)
+    carry_out(session, entity, works)
 
 
 def set_aside(session: Session, entity: str, gathered: Gathered,

@@ -328,7 +328,7 @@ class Keeping(Entries):
                                      decoded if isinstance(decoded, dict) else sent)
             self._link(group, role, unsettled=True)
             self.snapshots.append(Snapshot(self.entity, intent.canonical_id, intent.record))
-            self.session.writes[self.entity, role, intent.operation] += 1
+            self.session.count_write(self.entity, role, intent.operation)
             system, _, origin = intent.reference.partition(":")
             self.received.append(Change(0, self.entity, self.pair.side(role).system,
                                         result.record.external_id, "", hint=True))

@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from connector.domain.actions import OutcomeKind
 from connector.domain.records import Change, Page
 from connector.engine.echo import fresh
 from connector.engine.gather import Planned
@@ -44,8 +43,7 @@ def _pull_from(session: Session, entity: str, side: Side, cursor: str | None, pl
         session.crash("page read")
         echoes = _receive(session, entity, side, page, planned, everything=everything)
         if count and echoes:
-            session.count_read(entity, side.role, echoes)
-            session.tallies[entity, side.role].outcomes[OutcomeKind.UNCHANGED] += echoes
+            session.count_echoes(entity, side.role, echoes)
         session.observe(entity, "pull", len(page.records))
     if side.adapter.capabilities.deletions == "absence":
         _receive_absent(session, entity, side, read, planned)

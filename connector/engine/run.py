@@ -25,6 +25,7 @@ from connector.engine.drain import batches, decided, drain
 from connector.engine.entries import Entries
 from connector.engine.gather import Gathered, Planned
 from connector.engine.group import Work
+from connector.engine.in_flight import BATCHES_IN_FLIGHT, InFlight
 from connector.engine.pair import Pair
 from connector.engine.plan import fingerprint
 from connector.engine.plan_file import Gate, Plan
@@ -42,8 +43,10 @@ class Engine:
     """Keeps one pair in agreement."""
 
     def __init__(self, pair: Pair, store: Store, clock: Clock, *,
-                 crash: Callable[[str], None] = lambda _point: None) -> None:
-        self.pair, self.store, self.clock, self._crash = pair, store, clock, crash
+                 crash: Callable[[str], None] = lambda _point: None,
+                 in_flight: int = BATCHES_IN_FLIGHT) -> None:
+        self.pair, self.store, self.clock = pair, store, clock
+        self._crash, self._in_flight = crash, in_flight
 
     def sync(self, entities: Sequence[str] = (), *, reconcile: bool = False,
              trigger: str = "cli", observe: Observe = unobserved) -> Run:
@@ -76,7 +79,7 @@ class Engine:
             for entity in self._wanted(entities):
                 for side in self.pair.sides:
                     pull(session, entity, side, planned, count=False)
-                for gathered in batches(session, entity, planned):
+                for gathered in batches(session, entity, planned, InFlight(0)):
                     actions += self._planned(session, entity, gathered, planned)
         return Plan(self.pair.name, self.clock.now(), actions)
 
@@ -88,7 +91,7 @@ class Engine:
             for entity in self.pair.entities:
                 for side in self.pair.sides:
                     pull(session, entity, side, Planned(), count=False)
-                for gathered in batches(session, entity, Planned()):
+                for gathered in batches(session, entity, Planned(), InFlight(0)):
                     self._apply_gated(session, entity, gathered, gate)
         return self._kept(session)
 
@@ -184,7 +187,7 @@ class Engine:
         lease = self.store.acquire_lease(
             self.pair.name, f"{socket.gethostname()}:{os.getpid()}", LEASE_TTL)
         session = Session(self.pair, self.store, self.clock, uuid.uuid4().hex[:12], lease,
-                          observe, self._crash)
+                          observe, self._crash, self._in_flight)
         started = self.clock.now()
         log = structlog.get_logger().bind(run=session.run_id, pair=self.pair.name)
         log.info("run started", trigger=trigger)

@@ -6,10 +6,12 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from threading import Lock
 from typing import Protocol
 
-from connector.domain.actions import Outcome, Tally
+from connector.domain.actions import Outcome, OutcomeKind, Tally
 from connector.domain.policies import Role
+from connector.domain.records import Operation
 from connector.engine.pair import Pair
 from connector.ports import Clock, Store
 
@@ -29,7 +31,9 @@ def unobserved(entity: str, phase: str, done: int) -> None:
 
 @dataclass(slots=True)
 class Session:
-    """What a run carries along; `crash` is called at named points so that tests can die there."""
+    """What a run carries along; `crash` is called at named points so that tests can die there,
+    `in_flight` says how many batches are written at the same time. Its counts may be told from
+    several threads."""
 
     pair: Pair
     store: Store
@@ -38,10 +42,12 @@ class Session:
     lease: int
     observe: Observe = unobserved
     crash: Callable[[str], None] = lambda _point: None
+    in_flight: int = 0
     tallies: dict[tuple[str, Role], Tally] = field(default_factory=lambda: defaultdict(Tally))
     writes: dict[tuple[str, Role, str], int] = field(default_factory=lambda: defaultdict(int))
     requeued: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     renewed_at: datetime = field(init=False)
+    _counting: Lock = field(default_factory=Lock)
 
     def __post_init__(self) -> None:
         self.renewed_at = self.clock.now()
@@ -59,12 +65,26 @@ class Session:
 
     def count_read(self, entity: str, role: Role, number: int = 1) -> None:
         """Records taken up: each of them has to get exactly one outcome."""
-        self.tallies[entity, role].read += number
+        with self._counting:
+            self.tallies[entity, role].read += number
+
+    def count_echoes(self, entity: str, role: Role, number: int) -> None:
+        """Records read that are what was last seen of them."""
+        with self._counting:
+            tally = self.tallies[entity, role]
+            tally.read += number
+            tally.outcomes[OutcomeKind.UNCHANGED] += number
 
     def count(self, outcome: Outcome) -> None:
         """One outcome of one record read."""
         if outcome.counted:
-            self.tallies[outcome.entity, outcome.side].outcomes[outcome.kind] += 1
+            with self._counting:
+                self.tallies[outcome.entity, outcome.side].outcomes[outcome.kind] += 1
+
+    def count_write(self, entity: str, role: Role, operation: Operation) -> None:
+        """One write made."""
+        with self._counting:
+            self.writes[entity, role, operation] += 1
 
     @property
     def written(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from collections.abc import Mapping as AnyMapping
 from datetime import date, datetime
+from decimal import Decimal
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -238,6 +239,8 @@ def _text(value: Any) -> str | None:
 
 
 def _money(value: Any) -> Any:
+    if type(value) is Decimal and value.is_finite():
+        return values.cents(value)
     number = values.decimal(value)
     return None if number is None else values.cents(number)
 

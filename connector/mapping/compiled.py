@@ -168,9 +168,12 @@ def at(payload: Payload, steps: tuple[str, ...]) -> Any:
     for step in steps:
         if node is None:
             return None
-        if not isinstance(node, AnyMapping) or step not in node:
+        # The exact type first: asking an abstract one costs more than the whole rest.
+        if type(node) is not dict and not isinstance(node, AnyMapping):
             return MISSING
-        node = node[step]
+        node = node.get(step, MISSING)
+        if node is MISSING:
+            return MISSING
     return node
 
 

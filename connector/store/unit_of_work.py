@@ -7,7 +7,9 @@ import socket
 import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from threading import Lock
+from typing import Any
 
 from sqlalchemy import Connection, Engine, select, update
 from sqlalchemy.exc import DBAPIError
@@ -32,6 +34,8 @@ class SqlStore:
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self.engine, self.clock = engine, clock
+        self._turns: AbstractContextManager[Any] = \
+            Lock() if engine.dialect.name == "sqlite" else nullcontext()
 
     @contextmanager
     def begin(self) -> Iterator[SqlUnitOfWork]:
@@ -42,7 +46,7 @@ class SqlStore:
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
         try:
-            with self.engine.begin() as connection:
+            with self._turns, self.engine.begin() as connection:
                 yield connection
         except (DBAPIError, NoConnectionFree, sqlite3.Error) as error:
             raise StoreUnusable(
