@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -124,15 +124,15 @@ class MemoryAdapter:
     """
 
     settings_model: ClassVar[type[MemorySettings]] = MemorySettings
+    capabilities = Capabilities(
+        write_batch=50, read_batch=100, look_back=timedelta(0), write_window=timedelta(0),
+        idempotent_create=IdempotentCreate.UNIQUE_REFERENCE, deletions="tombstone", bulk=True)
 
     def __init__(self, settings: MemorySettings, clock: Clock, *, page: int = 100,
                  look_back: int = 0) -> None:
         self.clock, self.page, self.look_back = clock, page, look_back
         self.system = WORLDS.setdefault((settings.world, settings.name), MemorySystem())
-        self.capabilities = Capabilities(
-            write_batch=50, read_batch=100, look_back=timedelta(seconds=look_back),
-            write_window=timedelta(0), idempotent_create=IdempotentCreate.UNIQUE_REFERENCE,
-            deletions="tombstone", bulk=True)
+        self.capabilities = replace(self.capabilities, look_back=timedelta(seconds=look_back))
 
     def check(self) -> str:
         """See the port."""

@@ -12,6 +12,7 @@ GROUP = "connector.adapters"
 _OWN = {
     "native_crm": "connector.adapters.native_crm:NativeCrm",
     "native_erp": "connector.adapters.native_erp:NativeErp",
+    "bottlecrm": "connector.adapters.bottlecrm:BottleCrm",
     "memory": "connector.adapters.memory:MemoryAdapter",
 }
 
@@ -33,7 +34,8 @@ def adapter_class(kind: str) -> type[Any]:
                             hint=f"Known: {', '.join(sorted(kinds()))}.")
     try:
         found: type[Any] = EntryPoint(kind, value, GROUP).load()
-    except (ImportError, AttributeError) as error:
-        raise ConfigInvalid(f"The adapter {kind!r} can't be loaded from {value}: {error}.",
-                            hint="Install its package again.") from error
+    except Exception as error:  # others wrote it: anything may go wrong while it is imported
+        raise ConfigInvalid(
+            f"The adapter {kind!r} can't be loaded from {value}: {type(error).__name__}: {error}.",
+            hint="Mend its package, or install it again.") from error
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -19,6 +20,7 @@ from connector.adapters.memory import MemorySettings
 from connector.adapters.native_crm import NativeCrmSettings
 from connector.adapters.native_erp import NativeErpSettings
 from connector.adapters.registry import kinds
+from connector.cli.adapters import as_markdown, columns, known_kinds
 from connector.cli.app import app
 from connector.cli.runs import NEEDS_ATTENTION
 from connector.config import (
@@ -39,6 +41,8 @@ from connector.mapping.transforms import REGISTRY
 from connector.native.crm.objects import OBJECTS as CRM_OBJECTS
 from connector.native.erp.objects import OBJECTS as ERP_OBJECTS
 from connector.native.faults import CALLS, HOOKS
+from connector.ports import Adapter
+from connector.testing.adapter_suite import AdapterWorld
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -132,6 +136,27 @@ def test_every_setting_is_documented(model: type[BaseModel]) -> None:
 
 def test_every_kind_of_system_is_documented() -> None:
     assert not [kind for kind in kinds() if f"`{kind}`" not in text("configuration.md")]
+
+
+def test_the_table_of_kinds_is_up_to_date() -> None:
+    shown = text("adapters.md").partition("<!-- kinds: begin -->")[2]
+    made = as_markdown([kind for kind in known_kinds() if kind.ours])
+    assert shown.partition("<!-- kinds: end -->")[0].strip() == made, \
+        f"Put this between the two markers of docs/adapters.md:\n\n{made}\n"
+
+
+def test_every_page_on_a_kind_is_linked() -> None:
+    page = text("adapters.md")
+    assert not [p.name for p in (DOCS / "adapters").glob("*.md")
+                if f"(adapters/{p.name})" not in page]
+
+
+def test_every_capability_verb_and_part_of_a_world_is_documented() -> None:
+    page = text("adapters.md")
+    verbs = [name for name in vars(Adapter) if name[0] != "_" and name != "capabilities"]
+    assert len(verbs) == 8
+    names = [*columns()[1:], *verbs, *(field.name for field in fields(AdapterWorld))]
+    assert not [name for name in names if f"`{name}`" not in page]
 
 
 @pytest.mark.parametrize("model", [MappingDocument, LinesSpec, FieldSpec])
