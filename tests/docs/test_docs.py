@@ -39,8 +39,10 @@ from connector.mapping.document import FieldSpec, LinesSpec, MappingDocument, re
 from connector.mapping.formula import FUNCTIONS
 from connector.mapping.transforms import REGISTRY
 from connector.native.crm.objects import OBJECTS as CRM_OBJECTS
+from connector.native.crm.pages import FILTERS as CRM_FILTERS
+from connector.native.erp.app import FILTERS as ERP_FILTERS
 from connector.native.erp.objects import OBJECTS as ERP_OBJECTS
-from connector.native.faults import CALLS, HOOKS
+from connector.native.faults import CALLS, HOOKS, Fault
 from connector.ports import Adapter
 from connector.testing.adapter_suite import AdapterWorld
 
@@ -212,7 +214,14 @@ def test_every_object_of_the_native_systems_is_documented() -> None:
 
 
 def test_every_fault_is_documented() -> None:
-    assert not [kind for kind in (*CALLS, *HOOKS) if f"`{kind}`" not in text("native.md")]
+    settings = {field.name for field in fields(Fault)} - {"kind", "method", "path"}
+    page = text("native.md").partition("## Faults")[2]
+    assert not [name for name in (*CALLS, *HOOKS, *settings) if f"`{name}`" not in page]
+
+
+def test_every_filter_of_the_native_systems_is_documented() -> None:
+    assert not [name for name in (*CRM_FILTERS, *ERP_FILTERS)
+                if f"`{name}`" not in text("native.md")]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)

@@ -13,9 +13,9 @@ from connector.native.crm.words import Refused, fit, is_id, stamp, z
 from connector.native.database import Database, dumps, loads
 
 LARGEST_PAGE, USUAL_PAGE = 500, 100
-_FILTERS = {"ids": "id", "external_ref": "reference", "sku": "natural", "vat_number": "natural"}
+FILTERS = {"ids": "id", "external_ref": "reference", "sku": "natural", "vat_number": "natural"}
 _ONLY_FOR = {"sku": "products", "vat_number": "accounts"}
-_TAKEN = {"limit", "cursor", "updated_since", "include_deleted", *_FILTERS}
+_TAKEN = {"limit", "cursor", "updated_since", "include_deleted", *FILTERS}
 
 
 def page(database: Database, object: str, query: Mapping[str, str]) -> Response:
@@ -33,7 +33,7 @@ def page(database: Database, object: str, query: Mapping[str, str]) -> Response:
     after = _position(query["cursor"]) if "cursor" in query else None
     since = _since(query["updated_since"]) if "updated_since" in query else None
     conditions = [database.rows.c[column].in_(_listed(name, query[name]))
-                  for name, column in _FILTERS.items() if name in query]
+                  for name, column in FILTERS.items() if name in query]
     if query.get("include_deleted") != "true":
         conditions.append(database.rows.c.deleted.is_(False))
     found = database.page(object, after, limit + 1, since=since, conditions=conditions)

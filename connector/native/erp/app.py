@@ -25,7 +25,7 @@ from connector.native.fields import schema
 from connector.native.hooks import Hooks
 
 LARGEST_PAGE, LARGEST_BULK = 1000, 500
-_FILTERS = {"external_ref": "reference", "item_code": "natural", "vat_no": "natural"}
+FILTERS = {"external_ref": "reference", "item_code": "natural", "vat_no": "natural"}
 _FILTERED = {"item_code": "items", "vat_no": "customers"}
 
 
@@ -47,7 +47,7 @@ class Erp:
             after = utc_text(query["after_modified"]), _int(query.get("after_id", "0"))
         conditions: list[Any] = [
             rows.c[column].in_(query[name].split(",")[:LARGEST_PAGE])
-            for name, column in _FILTERS.items()
+            for name, column in FILTERS.items()
             if name in query and _FILTERED.get(name, object) == object]
         if "ids" in query:
             conditions.append(rows.c.id.in_([_int(i) for i in query["ids"].split(",")]))
