@@ -98,6 +98,10 @@ class RequestRefused(RunFailed):
     """A system refused a call for a reason that repeating won't cure."""
 
 
+class BodyRefused(RequestRefused):
+    """What was sent is too large, or not what the system takes; less of it may go through."""
+
+
 class CursorExpired(RunFailed):
     """A system no longer knows our cursor: everything has to be read again."""
 

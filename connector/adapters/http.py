@@ -30,6 +30,7 @@ from connector.adapters.auth import Credentials
 from connector.adapters.wire import dumps, loads, words
 from connector.errors import (
     AccessDenied,
+    BodyRefused,
     ConfigInvalid,
     OutcomeUnknown,
     RateLimited,
@@ -233,7 +234,8 @@ class Connection:
         if 300 <= status < 400:
             raise RequestRefused(f"{told}: redirects are not followed.",
                                  hint="Give the final URL in the config.")
-        raise RequestRefused(f"{told}.", hint=f"Check what {self.settings.name} expects.")
+        kind = BodyRefused if status in (400, 413) else RequestRefused
+        raise kind(f"{told}.", hint=f"Check what {self.settings.name} expects.")
 
     def _json(self, call: _Call, content: bytes) -> Any:
         if not content:

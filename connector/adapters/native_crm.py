@@ -117,10 +117,11 @@ class NativeCrm:
 
     def write(self, batch: Batch) -> list[WriteResult]:
         """See the port; the batch's key makes a repeated call answer as the first one did."""
-        def send(operations: list[Any]) -> list[WriteResult]:
+        def send(operations: list[Any], part: str) -> list[WriteResult]:
             body = self._http.call(
                 "POST", f"/api/{batch.object}/batch", body={"operations": operations},
-                headers={"Idempotency-Key": batch.key}, again=(409,), holds=("results",)).body
+                headers={"Idempotency-Key": batch.key + part}, again=(409,),
+                holds=("results",)).body
             return [_result(row) for row in body["results"]]
 
         return write_rows(batch.intents, _operation, send)

@@ -122,7 +122,7 @@ class NativeErp:
         """
         orders = batch.object == "sales_orders"
 
-        def send(rows: list[Any]) -> list[WriteResult]:
+        def send(rows: list[Any], _part: str) -> list[WriteResult]:
             body = self._http.call("POST", f"/v1/{batch.object}/bulk", body={"rows": rows},
                                    repeatable=batch.operation is Operation.CREATE,
                                    holds=("rows",)).body

@@ -19,6 +19,7 @@ from connector.adapters.auth import Basic, Bearer, Credentials, HeaderKey
 from connector.adapters.http import Connection, HttpSettings
 from connector.errors import (
     AccessDenied,
+    BodyRefused,
     ConfigInvalid,
     ConnectorError,
     OutcomeUnknown,
@@ -296,9 +297,9 @@ def test_a_write_to_a_closed_port_was_surely_not_made(
 
 
 @pytest.mark.parametrize(("status", "kind"), [
-    (301, RequestRefused), (302, RequestRefused), (307, RequestRefused), (400, RequestRefused),
+    (301, RequestRefused), (302, RequestRefused), (307, RequestRefused), (400, BodyRefused),
     (401, AccessDenied), (403, AccessDenied), (404, RequestRefused), (409, RequestRefused),
-    (412, RequestRefused), (413, RequestRefused), (422, RequestRefused)])
+    (412, RequestRefused), (413, BodyRefused), (422, RequestRefused)])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_what_repeating_will_not_cure_is_told_at_once(
         system: responses.RequestsMock, connect: Callable[..., Connection], method: str,

@@ -193,12 +193,22 @@ def test_each_status_of_the_crm_has_its_meaning(web: responses.RequestsMock,
     assert results[5].error == "The CRM refused it: no reason given."
 
 
-def test_a_batch_that_is_refused_as_a_whole_ends_the_run(web: responses.RequestsMock,
-                                                         crm: NativeCrm, erp: NativeErp) -> None:
-    web.post(f"{CRM}/api/accounts/batch", status=413, json={"detail": "at most 100"})
+def test_a_record_that_is_too_large_harms_no_other(web: responses.RequestsMock,
+                                                  crm: NativeCrm) -> None:
+    web.post(f"{CRM}/api/accounts/batch", status=413, json={"detail": "at most 9 bytes"})
+    web.post(f"{CRM}/api/accounts/batch", status=413, json={"detail": "at most 9 bytes"})
+    web.post(f"{CRM}/api/accounts/batch", json={"results": [{"status": 204}]})
+    results = crm.write(Batch("key", "accounts", Operation.DELETE,
+                              (intent(Operation.DELETE, {}), intent(Operation.DELETE, {}))))
+    assert [r.status for r in results] == [WriteStatus.REJECTED, WriteStatus.DELETED]
+    assert "413 at most 9 bytes" in results[0].error
+    assert [call.request.headers["Idempotency-Key"] for call in web.calls] \
+        == ["key", "key.0", "key.1"]
+
+
+def test_a_call_that_is_refused_whatever_it_holds_ends_the_run(web: responses.RequestsMock,
+                                                               erp: NativeErp) -> None:
     web.post(f"{ERP}/v1/nothing/bulk", status=404, json={"error": {"msg": "there are no nothing"}})
-    with pytest.raises(RequestRefused, match="413 at most 100"):
-        crm.write(batch("accounts", intent(Operation.DELETE, {})))
     with pytest.raises(RequestRefused, match="there are no nothing"):
         erp.write(batch("nothing", intent(Operation.CREATE, {})))
 

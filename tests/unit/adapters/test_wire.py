@@ -11,7 +11,13 @@ import pytest
 from connector.adapters.batches import write_rows
 from connector.adapters.wire import dumps, loads, words
 from connector.domain.records import Intent, Operation, WriteResult, WriteStatus
-from connector.errors import AccessDenied, OutcomeUnknown, RateLimited, SystemUnreachable
+from connector.errors import (
+    AccessDenied,
+    BodyRefused,
+    OutcomeUnknown,
+    RateLimited,
+    SystemUnreachable,
+)
 
 
 @pytest.mark.parametrize(("number", "written"), [
@@ -60,7 +66,7 @@ def payload(intent: Intent) -> Any:
     return intent.payload
 
 
-def made(rows: list[Any]) -> list[WriteResult]:
+def made(rows: list[Any], _part: str) -> list[WriteResult]:
     """Takes every row; tells what it got."""
     return [WriteResult(WriteStatus.CREATED, refusal=dumps(row).decode()) for row in rows]
 
@@ -74,7 +80,7 @@ def test_results_stand_where_their_intents_do() -> None:
 
 
 def test_no_call_is_made_for_nothing() -> None:
-    def never(rows: list[Any]) -> list[WriteResult]:
+    def never(rows: list[Any], _part: str) -> list[WriteResult]:
         raise AssertionError(rows)
 
     assert [r.status for r in write_rows(intents("\ud800"), payload, never)] \
@@ -85,7 +91,7 @@ def test_no_call_is_made_for_nothing() -> None:
     (SystemUnreachable("away"), WriteStatus.RETRY), (RateLimited("slower"), WriteStatus.RETRY),
     (OutcomeUnknown("no answer"), WriteStatus.UNKNOWN)])
 def test_a_failed_call_is_told_in_every_result(error: Exception, status: WriteStatus) -> None:
-    def fail(rows: list[Any]) -> list[WriteResult]:
+    def fail(rows: list[Any], _part: str) -> list[WriteResult]:
         raise error
 
     results = write_rows(intents(1, "\ud800", 2), payload, fail)
@@ -94,14 +100,33 @@ def test_a_failed_call_is_told_in_every_result(error: Exception, status: WriteSt
 
 
 def test_results_that_can_not_be_told_apart_are_unknown() -> None:
-    results = write_rows(intents(1, 2, 3), payload, lambda rows: made(rows[1:]))
+    results = write_rows(intents(1, 2, 3), payload, lambda rows, part: made(rows[1:], part))
     assert [r.status for r in results] == [WriteStatus.UNKNOWN] * 3
     assert results[0].error == "The system gave 2 results for 3 rows."
 
 
 def test_wrong_credentials_end_the_run() -> None:
-    def fail(rows: list[Any]) -> list[WriteResult]:
+    def fail(rows: list[Any], _part: str) -> list[WriteResult]:
         raise AccessDenied("no")
 
     with pytest.raises(AccessDenied):
         write_rows(intents(1), payload, fail)
+
+
+def test_of_a_batch_whose_body_is_refused_only_the_row_to_blame_is_lost() -> None:
+    calls = dict[str, int]()
+
+    def picky(rows: list[Any], part: str) -> list[WriteResult]:
+        assert part not in calls
+        calls[part] = len(rows)
+        if any(b"bad" in dumps(row) for row in rows):
+            raise BodyRefused("400 not that")
+        return made(rows, part)
+
+    results = write_rows(intents(1, 2, "bad", 4, 5), payload, picky)
+    assert [r.status for r in results] == [
+        WriteStatus.CREATED, WriteStatus.CREATED, WriteStatus.REJECTED, WriteStatus.CREATED,
+        WriteStatus.CREATED]
+    assert results[2].error == "400 not that"
+    assert [r.refusal for r in results[3:]] == ['{"value":4}', '{"value":5}']
+    assert calls == {"": 5, ".0": 2, ".1": 3, ".1.0": 1, ".1.1": 2}
