@@ -87,16 +87,20 @@ def resolve_conflict(
 ) -> None:
     """Settle a conflict and carry the decision out at once."""
     from connector.cli.runs import print_run
+    from connector.domain.ledger import ConflictState
     from connector.engine.answers import decision_for
 
     with opened(context) as connector:
         conflict = _conflict(connector, number)
         decision = decision_for(conflict, take=take, value=value, link=link, create=create)
         run = connector.engine(connector.pair_name(pair)).resolve(conflict, decision)
+        now = _conflict(connector, number)
     if json:
         print_json(run)
     else:
-        print_run(run, f"Conflict {number} settled")
+        print_run(run, f"Conflict {number} is {now.state.value}")
+        if now.state is ConflictState.OPEN:
+            say("A side has moved since: look at it once more.")
 
 
 def list_letters(context: typer.Context, pair: PairName = None, json: Json = False) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from connector.domain import values
 from connector.domain.entities import ENTITIES, unpack
 from connector.domain.ledger import Conflict, ConflictState
-from connector.domain.values import FieldType
+from connector.domain.values import FieldType, Record
 from connector.errors import RunFailed
 
 
@@ -41,7 +41,7 @@ def _check_value(conflict: Conflict, value: str) -> None:
     entity = ENTITIES[conflict.entity]
     name = conflict.path.rpartition(".")[2]
     fields = entity.line_fields if conflict.path.startswith("lines") else entity.fields
-    if name not in fields:
+    if not is_field(conflict.entity, conflict.path):
         raise RunFailed(f"{conflict.path or 'The whole record'} can't be given a value.",
                         hint="Use --take.")
     if fields[name].choices and value not in fields[name].choices:
@@ -50,6 +50,22 @@ def _check_value(conflict: Conflict, value: str) -> None:
         typed_value(conflict.entity, conflict.path, value)
     except (ValueError, ArithmeticError):
         raise RunFailed(f"{value!r} is no {fields[name].type.value}.") from None
+
+
+def is_field(entity: str, path: str) -> bool:
+    """Whether a path names a field of the record or of a line, not the whole of either."""
+    spec, name = ENTITIES[entity], path.rpartition(".")[2]
+    return name in (spec.line_fields if path.startswith("lines[") else spec.fields)
+
+
+def value_at(entity: str, record: Record, path: str) -> Any:
+    """What a record holds at the path of a field; None where it lacks the line."""
+    if not path.startswith("lines["):
+        return record.get(path)
+    key, _, name = path.removeprefix("lines[").partition("].")
+    line_key = ENTITIES[entity].line_key
+    line = next((x for x in record.get("lines", ()) if str(x[line_key]) == key), None)
+    return None if line is None else line.get(name)
 
 
 def typed_value(entity: str, path: str, value: Any) -> Any:

@@ -8,10 +8,10 @@ from typing import Any
 
 from connector.domain.actions import Action
 from connector.domain.ledger import Conflict, ConflictState
-from connector.domain.policies import Role
+from connector.domain.policies import CRM, ERP, Role
 from connector.domain.records import Change, Operation
 from connector.domain.values import Record
-from connector.engine.answers import typed_value
+from connector.engine.answers import is_field, typed_value, value_at
 
 
 @dataclass(slots=True)
@@ -43,7 +43,8 @@ class Group:
 
     @property
     def decisions(self) -> dict[str, dict[str, Any]]:
-        """What persons have decided, by path; values as canonical ones."""
+        """What persons have decided, by path; values as canonical ones. A decision on a field
+        holds for the values it was made on: where a side has moved since, it is asked anew."""
         decided = {}
         for conflict in self.conflicts:
             if conflict.state is not ConflictState.DECIDED or conflict.decision is None:
@@ -51,8 +52,20 @@ class Group:
             decision = dict(conflict.decision)
             if "value" in decision:
                 decision["value"] = typed_value(self.entity, conflict.path, decision["value"])
-            decided[conflict.path] = decision
+            if self._stands(conflict, decision):
+                decided[conflict.path] = decision
         return decided
+
+    def _stands(self, conflict: Conflict, decision: Mapping[str, Any]) -> bool:
+        """Whether both sides hold what they held when they were decided upon, or, where an
+        interrupted run has written it already, what was decided."""
+        if not is_field(self.entity, conflict.path):
+            return True
+        held = {role: typed_value(self.entity, conflict.path, value)
+                for role, value in ((CRM, conflict.crm), (ERP, conflict.erp))}
+        outcome = decision["value"] if "value" in decision else held[decision["take"]]
+        return all(value_at(self.entity, seen.record, conflict.path) in (held[role], outcome)
+                   for role, seen in self.sides.items() if seen.record is not None)
 
     @property
     def title(self) -> str:

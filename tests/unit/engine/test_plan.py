@@ -39,8 +39,8 @@ def kinds(work: Work) -> list[tuple[ActionKind, Role | None]]:
     return [(action.kind, action.target) for action in work.actions]
 
 
-def decision(path: str, **decided: str) -> Conflict:
-    return Conflict(1, "customer", "c1", path, "both_changed", None, None, None,
+def decision(path: str, crm: Any = None, erp: Any = None, **decided: str) -> Conflict:
+    return Conflict(1, "customer", "c1", path, "both_changed", None, crm, erp,
                     ConflictState.DECIDED, decision=decided)
 
 
@@ -125,10 +125,26 @@ class TestBothSides:
 
     def test_a_decision_is_carried_out(self, rules_for: RulesFor) -> None:
         asked = group({**ACME, "city": "Bonn"}, {**ACME, "city": "Ulm"},
-                      conflicts=[decision("city", value="Köln")])
+                      conflicts=[decision("city", "Bonn", "Ulm", value="Köln")])
         work = decide(rules_for("customer"), asked)
         assert {role: write.record for role, write in work.writes.items()} \
             == {CRM: {"city": "Köln"}, ERP: {"city": "Köln"}}
+
+    @pytest.mark.parametrize("decided", [{"value": "Köln"}, {"take": "crm"}, {"take": "erp"}])
+    def test_a_decision_holds_for_the_values_it_was_made_on(
+            self, rules_for: RulesFor, decided: dict[str, str]) -> None:
+        asked = group({**ACME, "city": "Bonn"}, {**ACME, "city": "Jena"},
+                      conflicts=[decision("city", "Bonn", "Ulm", **decided)])
+        work = decide(rules_for("customer"), asked)
+        assert work.writes == {}
+        assert work.actions[0].conflicts == (FieldConflict("city", "Berlin", "Bonn", "Jena"),)
+
+    def test_a_decision_that_was_half_carried_out_is_completed(self, rules_for: RulesFor) -> None:
+        asked = group({**ACME, "city": "Köln"}, {**ACME, "city": "Ulm"},
+                      conflicts=[decision("city", "Bonn", "Ulm", value="Köln")])
+        work = decide(rules_for("customer"), asked)
+        assert {role: write.record for role, write in work.writes.items()} \
+            == {ERP: {"city": "Köln"}}
 
     def test_the_policy_fail_fails_the_record(self, rules_for: RulesFor) -> None:
         with pytest.raises(RecordFailed, match="city was changed on both sides"):
