@@ -1,0 +1,95 @@
+"""BottleCRM's objects as data: where they stand, and which fields are read and written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+REFERENCE = "connector_ref"
+"""The custom field, or the note, that keeps the reference a record was made for."""
+PROGRESS = "progress"
+"""The custom field of an estimate in which the ERP says how far its order is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Where a list's answer holds rows, and how many there are in all."""
+
+    within: str
+    rows: str
+    count: str
+
+
+@dataclass(frozen=True, slots=True)
+class BottleObject:
+    """One kind of record: `fields` are read and make up its version, `writable` can be sent.
+
+    `target` is BottleCRM's word for it in definitions of custom fields; objects without it take
+    none, and keep `notes` at the end of their description. `within` is where an answer holds the
+    record. Where `whole_rows` is false, a list says too little, and each record is read by itself.
+    """
+
+    path: str
+    fields: tuple[str, ...]
+    writable: frozenset[str]
+    within: str
+    parts: tuple[Part, ...]
+    target: str = ""
+    method: str = "PATCH"
+    order: dict[str, str] = field(default_factory=dict)
+    whole_rows: bool = True
+    notes: tuple[str, ...] = ()
+    has_lines: bool = False
+
+
+LINE_FIELDS = frozenset({"product", "name", "description", "quantity", "unit_price",
+                         "discount_percent", "tax_rate", "order"})
+"""What a line takes; it also says `net_amount`."""
+
+_ADDRESS = ("address_line", "city", "state", "postcode", "country")
+_CLIENT = ("client_name", "client_email", "client_phone", "client_address_line", "client_city",
+           "client_state", "client_postcode", "client_country")
+_PAGE = (Part("", "results", "count"),)
+
+
+def _object(path: str, writable: str, read_only: str, within: str, **more: object) -> BottleObject:
+    sent = tuple(writable.split())
+    return BottleObject(path, (*sent, *read_only.split()), frozenset(sent), within,
+                        **more)  # type: ignore[arg-type]
+
+
+OBJECTS: dict[str, BottleObject] = {
+    "accounts": _object(
+        "/api/accounts/",
+        "name email phone website industry number_of_employees annual_revenue currency "
+        f"description is_active custom_fields {' '.join(_ADDRESS)}", "created_at",
+        "account_obj", target="Account", parts=(
+            Part("active_accounts", "open_accounts", "open_accounts_count"),
+            Part("closed_accounts", "close_accounts", "close_accounts_count"))),
+    "contacts": _object(
+        "/api/contacts/",
+        "first_name last_name email phone organization title department do_not_call "
+        f"linkedin_url description account is_active custom_fields {' '.join(_ADDRESS)}",
+        "created_at", "contact_obj", target="Contact", parts=_PAGE),
+    "products": _object(
+        "/api/invoices/products/",
+        "name description sku price currency category is_active custom_fields", "created_at",
+        "", parts=_PAGE, method="PUT", notes=("on_hand", "available")),
+    "estimates": _object(
+        "/api/invoices/estimates/",
+        "title account_id contact_id opportunity_id discount_type discount_value tax_rate currency "
+        f"issue_date expiry_date notes terms introduction custom_fields {PROGRESS} line_items "
+        f"{' '.join(_CLIENT)}",
+        "estimate_number status accepted_at accepted_by_name accepted_by_email created_at subtotal "
+        "discount_amount tax_amount total_amount",
+        "estimate", target="Estimate", parts=_PAGE, method="PUT", whole_rows=False,
+        has_lines=True),
+    "invoices": _object(
+        "/api/invoices/",
+        "invoice_title account_id contact_id opportunity_id discount_type discount_value tax_rate "
+        "shipping_amount currency issue_date due_date payment_terms notes terms billing_period "
+        f"po_number custom_fields line_items amount_due {' '.join(_CLIENT)}",
+        "invoice_number status amount_paid paid_at created_at subtotal discount_amount tax_amount "
+        "total_amount",
+        "invoice", target="Invoice", parts=_PAGE, method="PUT", order={"sort": "created_at"},
+        whole_rows=False, has_lines=True),
+}
