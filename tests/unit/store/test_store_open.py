@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from connector.errors import ConnectorError, StoreUnusable
-from connector.store.open import open_store
+from connector.store.open import open_store, revisions
 from connector.testing.clock import VirtualClock
 
 
@@ -100,3 +102,24 @@ def test_a_password_is_never_said() -> None:
         open_store("postgresql://me:canary@127.0.0.1:1/nothing", VirtualClock())
     assert "canary" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_revisions_are_those_that_alembic_knows() -> None:
+    from alembic.script import ScriptDirectory
+
+    import connector.store.migrations as migrations
+
+    (folder,) = migrations.__path__
+    known = list(ScriptDirectory(folder).walk_revisions())
+    assert revisions() == [script.revision for script in reversed(known)]
+
+
+def test_a_store_that_is_up_to_date_is_opened_without_the_means_to_change_it(
+        tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    code = ("import sys; from connector.store.open import open_store; "
+            "from connector.testing.clock import VirtualClock; "
+            f"open_store({url!r}, VirtualClock()).close(); print('alembic' in sys.modules)")
+    said = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                           check=True).stdout.strip() for _ in range(2)]
+    assert said == ["True", "False"]
