@@ -27,11 +27,14 @@ class CustomFields:
         self._known: dict[str, frozenset[str]] = {}
 
     def of(self, target: str) -> frozenset[str]:
-        """The keys defined for an object, and in use."""
-        if target not in self._known:
-            self._known[target] = frozenset(
-                d["key"] for d in self._definitions(target) if d["is_active"])
-        return self._known[target]
+        """The keys defined for an object, and in use; none for an object that takes none."""
+        if not target:
+            return frozenset()
+        keys = self._known.get(target)
+        if keys is None:
+            keys = frozenset(d["key"] for d in self._definitions(target) if d["is_active"])
+            self._known[target] = keys
+        return keys
 
     def read_again(self, target: str) -> frozenset[str]:
         """The same, after others may have added some."""

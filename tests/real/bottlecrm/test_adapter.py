@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any, ClassVar
 
+import psycopg
 import pytest
 import requests
+from psycopg.sql import SQL, Identifier
 from pydantic import SecretStr
 
 from connector.adapters.bottlecrm import BottleCrm, BottleCrmSettings
@@ -91,33 +93,62 @@ def crm(bottlecrm: BottleServer) -> Crm:
     return made
 
 
+def world(server: BottleServer, object: str, path: str, method: str, table: str,
+          payload: Callable[[int], dict[str, Any]], text_field: str, **more: Any) -> AdapterWorld:
+    """An empty BottleCRM; `edit` and `delete` are what its users do, `late` what a slow one of
+    them does."""
+    server.empty()
+    user = Crm(server, adapter(server))
+    user.adapter.prepare(object, {})
+
+    def late(ext: str, changes: Mapping[str, Any]) -> Callable[[], None]:
+        connection = psycopg.connect(server.database)
+        ((column, value),) = changes.items()
+        connection.execute(SQL("update {} set {} = %s where id = %s").format(
+            Identifier(table), Identifier(column)), [value, ext])
+
+        def commit() -> None:
+            connection.commit()
+            connection.close()
+        return commit
+
+    return AdapterWorld(
+        user.adapter, object, payload, text_field,
+        lambda ext, changes: user.call(method, f"{path}/{ext}", changes),
+        lambda ext: user.call("DELETE", f"{path}/{ext}"), late=late,
+        wrong_credentials=adapter(server, token="bcrm_pat_wrong"),
+        unreachable=adapter(server, url=f"http://127.0.0.1:{free_port()}"),
+        long_text_field="description", **more)
+
+
 class TestAccounts(AdapterSuite):
     @pytest.fixture
     def world(self, bottlecrm: BottleServer) -> AdapterWorld:
-        bottlecrm.empty()
-        user = Crm(bottlecrm, adapter(bottlecrm))
-        user.adapter.prepare("accounts", {})
-        return AdapterWorld(
-            user.adapter, "accounts",
+        return world(
+            bottlecrm, "accounts", "accounts", "PATCH", "accounts",
             lambda n: {"name": f"Account {n}", "city": "Lyon", "annual_revenue": f"{n}.50"},
-            "name", lambda ext, changes: user.call("PATCH", f"accounts/{ext}", changes),
-            lambda ext: user.call("DELETE", f"accounts/{ext}"),
-            "annual_revenue", ["0.10", "1234567890123.45"], "description", {"name": ""},
-            wrong_credentials=adapter(bottlecrm, token="bcrm_pat_wrong"),
-            unreachable=adapter(bottlecrm, url=f"http://127.0.0.1:{free_port()}"))
+            "name", decimal_field="annual_revenue", decimal_values=["0.10", "1234567890123.45"],
+            invalid={"name": ""})
+
+
+class TestContacts(AdapterSuite):
+    @pytest.fixture
+    def world(self, bottlecrm: BottleServer) -> AdapterWorld:
+        return world(
+            bottlecrm, "contacts", "contacts", "PATCH", "contacts",
+            lambda n: {"first_name": f"Ada {n}", "last_name": "Love",
+                       "email": f"ada{n}@acme.example"},
+            "first_name", invalid={"first_name": "B", "last_name": "C", "email": "no address"})
 
 
 class TestProducts(AdapterSuite):
     @pytest.fixture
     def world(self, bottlecrm: BottleServer) -> AdapterWorld:
-        bottlecrm.empty()
-        user = Crm(bottlecrm, adapter(bottlecrm))
-        return AdapterWorld(
-            user.adapter, "products",
-            lambda n: {"sku": f"P-{n}", "name": f"Product {n}", "description": "short"}, "name",
-            lambda ext, changes: user.call("PUT", f"invoices/products/{ext}", changes),
-            lambda ext: user.call("DELETE", f"invoices/products/{ext}"),
-            "price", ["0.10", "1234567890.12"], "description", {"sku": "P-1", "name": ""})
+        return world(
+            bottlecrm, "products", "invoices/products", "PUT", "product",
+            lambda n: {"sku": f"P-{n}", "name": f"Product {n}"}, "name",
+            decimal_field="price", decimal_values=["0.10", "1234567890.12"],
+            invalid={"sku": "P-1", "name": "the number of another"})
 
 
 def mappings() -> dict[str, Compiled]:
@@ -257,15 +288,16 @@ class TestCustomers:
     def test_an_edit_within_the_write_window_is_overwritten_and_no_other(
             self, crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
         made = crm.made("accounts", {"name": "Acme", "city": "Lyon"})
-        read = crm.adapter._read
+        reading = crm.adapter._reading
+        read = reading.one
 
         def slowly(kind: Any, ext: str) -> RemoteRecord | None:
             found = read(kind, ext)
-            monkeypatch.setattr(crm.adapter, "_read", read)
+            monkeypatch.setattr(reading, "one", read)
             crm.call("PATCH", f"accounts/{ext}", {"city": "Nice", "phone": "+33142685300"})
             return found
 
-        monkeypatch.setattr(crm.adapter, "_read", slowly)
+        monkeypatch.setattr(reading, "one", slowly)
         changed = crm.change("accounts", made, {"city": "Metz"})
         assert changed.status is WriteStatus.UPDATED
         assert changed.record is not None
@@ -420,3 +452,27 @@ class TestInvoices:
 def test_a_token_without_rights_is_told(bottlecrm: BottleServer) -> None:
     with pytest.raises(AccessDenied, match="Invalid token"):
         adapter(bottlecrm, token="bcrm_pat_wrong").check()
+
+
+def test_one_who_does_not_see_everything_reads_nothing(crm: Crm) -> None:
+    with psycopg.connect(crm.server.database, autocommit=True) as database:
+        database.execute("update profile set role = 'USER'")
+        try:
+            for refused in (crm.adapter.check, lambda: list(crm.adapter.pull("accounts", None))):
+                with pytest.raises(AccessDenied, match="has the role USER"):
+                    refused()
+        finally:
+            database.execute("update profile set role = 'ADMIN'")
+
+
+def test_a_part_that_is_switched_off_is_not_an_empty_one(crm: Crm, sale: Sale) -> None:
+    ext = accepted(crm, sale)
+    modules = [module["key"] for module in crm.call("GET", "org/modules")["modules"]]
+    crm.call("PUT", "org/modules", {"order": modules, "off": ["invoices"]})
+    try:
+        for refused in (lambda: crm.adapter.get("estimates", [ext]),
+                        lambda: list(crm.adapter.pull("estimates", None))):
+            with pytest.raises(RequestRefused, match="Invoices is switched off"):
+                refused()
+    finally:
+        crm.call("PUT", "org/modules", {"order": modules, "off": []})
