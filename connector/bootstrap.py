@@ -112,7 +112,8 @@ class Connector:
         conf = self.config.pairs[name]
         policies = {entity: rules.policy() for entity, rules in conf.entities.items()}
         return Pair(name, self._side("crm", conf.crm, name, conf),
-                    self._side("erp", conf.erp, name, conf), policies)
+                    self._side("erp", conf.erp, name, conf), policies,
+                    conf.safety_stop.limits())
 
     def _side(self, role: Any, system: str, pair: str, conf: PairConfig) -> Side:
         adapter = self.adapter(system)

@@ -24,6 +24,7 @@ from connector.domain.policies import (
     OnDelete,
     Resolution,
     Role,
+    SafetyStop,
 )
 from connector.errors import ConfigInvalid
 from connector.mapping.yaml_file import YamlFile, read_yaml
@@ -95,11 +96,27 @@ class EntityConfig(_Strict):
                             becomes)
 
 
+_USUAL = SafetyStop()
+
+
+class SafetyStopConfig(_Strict):
+    """How much of what is linked a run may change."""
+
+    delete_percent: int = Field(default=_USUAL.delete_percent, ge=0, le=100)
+    change_percent: int = Field(default=_USUAL.change_percent, ge=0, le=100)
+    at_least: int = Field(default=_USUAL.at_least, ge=1)
+
+    def limits(self) -> SafetyStop:
+        """The limits as the engine takes them."""
+        return SafetyStop(self.delete_percent, self.change_percent, self.at_least)
+
+
 class PairConfig(_Strict):
     """Two systems and the entities they share."""
 
     crm: str
     erp: str
+    safety_stop: SafetyStopConfig = Field(default_factory=SafetyStopConfig)
     entities: dict[str, EntityConfig] = Field(min_length=1)
 
     @model_validator(mode="after")

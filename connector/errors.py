@@ -106,6 +106,12 @@ class CursorExpired(RunFailed):
     """A system no longer knows our cursor: everything has to be read again."""
 
 
+class SafetyStopped(RunFailed):
+    """The run would delete or change more than the pair allows; nothing was written."""
+
+    exit_code = 8
+
+
 class LeaseHeld(RunFailed):
     """Another run works on this pair."""
 

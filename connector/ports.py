@@ -18,6 +18,7 @@ from connector.domain.records import (
     Page,
     RemoteRecord,
     Snapshot,
+    Stake,
     WriteResult,
 )
 from connector.domain.values import FieldType
@@ -156,6 +157,20 @@ class UnitOfWork(Protocol):
                            known: Mapping[int, Change]) -> dict[str, list[Change]]:
         """Changes in the inbox of one side (pending or waiting) that have these match keys;
         those in `known`, by ID, are not loaded again."""
+        ...
+
+    def unkeyed(self, pair: str, entity: str, system: str, after: int,
+                limit: int) -> list[Change]:
+        """Changes of one side in the inbox that have neither a match key nor a link, with `id` >
+        `after`, in the order of their ids."""
+        ...
+
+    def set_match_keys(self, pair: str, keys: Mapping[int, str]) -> None:
+        """Give changes in the inbox their match keys."""
+        ...
+
+    def stake(self, pair: str, entity: str, system: str) -> Stake:
+        """How much of what is linked is about to change."""
         ...
 
     def settle(self, change_ids: Collection[int]) -> None:

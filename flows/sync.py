@@ -22,10 +22,12 @@ from connector.bootstrap import open_connector
 from connector.domain.ledger import Run, RunState
 
 
-def _run_once(config: Path, pair: str, entities: list[str], reconcile: bool) -> Run:
+def _run_once(config: Path, pair: str, entities: list[str], reconcile: bool,
+              safety_stop: bool) -> Run:
     connector = open_connector(config)
     try:
-        return connector.engine(pair).sync(entities, reconcile=reconcile, trigger="prefect")
+        return connector.engine(pair).sync(entities, reconcile=reconcile,
+                                           safety_stop=safety_stop, trigger="prefect")
     finally:
         connector.close()
 
@@ -33,9 +35,10 @@ def _run_once(config: Path, pair: str, entities: list[str], reconcile: bool) -> 
 # An `async` flow: a plain one waits a second at its end for Prefect's heartbeat thread.
 @flow(name="sync", flow_run_name="sync-{pair}", persist_result=False, validate_parameters=True)
 async def sync_flow(config: str, pair: str, entities: list[str] | None = None,
-                    reconcile: bool = False) -> Run:
+                    reconcile: bool = False, safety_stop: bool = True) -> Run:
     """Bring a pair into agreement; fails where a record read has no outcome."""
-    run = await asyncio.to_thread(_run_once, Path(config), pair, entities or [], reconcile)
+    run = await asyncio.to_thread(_run_once, Path(config), pair, entities or [], reconcile,
+                                  safety_stop)
     get_run_logger().info("run %s: %s, %d writes", run.id, run.state.value,
                           sum(run.writes.values()))
     await acreate_table_artifact(key=f"sync-{pair}".lower().replace("_", "-"),
@@ -52,10 +55,12 @@ def account(run: Run) -> list[dict[str, Any]]:
             for (entity, role), tally in sorted(run.tallies.items()) if tally.read]
 
 
-def run(config: Path, pair: str | None, entities: list[str], reconcile: bool) -> Run:
+def run(config: Path, pair: str | None, entities: list[str], reconcile: bool,
+        safety_stop: bool) -> Run:
     """What `connector sync --prefect` calls."""
     connector = open_connector(config)
     name = connector.pair_name(pair)
     connector.close()
     with tags("connector", name):
-        return asyncio.run(sync_flow(str(config.resolve()), name, entities, reconcile))
+        return asyncio.run(sync_flow(str(config.resolve()), name, entities, reconcile,
+                                     safety_stop))

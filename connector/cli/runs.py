@@ -37,26 +37,31 @@ def sync(
     context: typer.Context, entity: Entities = None, pair: PairName = None,
     reconcile: Annotated[bool, typer.Option(
         "--reconcile", help="Ignore cursors: read and compare everything.")] = False,
+    safety_stop: Annotated[bool, typer.Option(
+        "--safety-stop/--no-safety-stop",
+        help="Stop before the first write where too much would change.")] = True,
     prefect: Annotated[bool, typer.Option(
         "--prefect", help="Run as a Prefect flow run.")] = False,
     json: Json = False,
 ) -> None:
     """Bring both sides into agreement."""
     if prefect:
-        run = _as_flow(context.obj, pair, entity or [], reconcile)
+        run = _as_flow(context.obj, pair, entity or [], reconcile, safety_stop)
     else:
         with opened(context) as connector, progress(not json) as observe:
             engine = connector.engine(connector.pair_name(pair))
-            run = engine.sync(entity or [], reconcile=reconcile, observe=observe)
+            run = engine.sync(entity or [], reconcile=reconcile, safety_stop=safety_stop,
+                              observe=observe)
     _finish(run, json)
 
 
-def _as_flow(config: Path, pair: str | None, entities: list[str], reconcile: bool) -> Run:
+def _as_flow(config: Path, pair: str | None, entities: list[str], reconcile: bool,
+             safety_stop: bool) -> Run:
     """Run the flow registered for Prefect; the flows know us, we don't know them."""
     from importlib.metadata import entry_points
 
     (runner,) = entry_points(group="connector.runners", name="prefect")
-    run: Run = runner.load()(config, pair, entities, reconcile)
+    run: Run = runner.load()(config, pair, entities, reconcile, safety_stop)
     return run
 
 

@@ -72,3 +72,14 @@ class EntityPolicy:
     def of(self, name: str) -> FieldPolicy:
         """The rules of a field."""
         return self.fields.get(name, self.default)
+
+
+@dataclass(frozen=True, slots=True)
+class SafetyStop:
+    """How much of what is linked a run may change on one side of an entity, in percent; a run
+    that would do more stops before its first write. Fewer records than `at_least` never stop it.
+    """
+
+    delete_percent: int = 10
+    change_percent: int = 50
+    at_least: int = 50

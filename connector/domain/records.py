@@ -179,3 +179,13 @@ class Change:
     def trace_key(self) -> str:
         """Names the record in dead letters, logs and messages."""
         return f"{self.entity}/{self.system}/{self.external_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stake:
+    """What is at stake on one side of an entity: its linked records, and how many of them were
+    read as deleted or in another version and wait in the inbox."""
+
+    linked: int
+    deleted: int
+    changed: int

@@ -15,11 +15,9 @@ from connector.engine.group import Group, Work
 from connector.engine.in_flight import InFlight
 from connector.engine.plan import decide
 from connector.engine.pull import refreshed
+from connector.engine.reread import BATCH, rekey
 from connector.engine.session import Session
 from connector.errors import RecordFailed
-
-BATCH = 500
-"""Inbox rows taken up at a time."""
 
 
 def batches(session: Session, entity: str, planned: Planned,
@@ -27,6 +25,8 @@ def batches(session: Session, entity: str, planned: Planned,
     """What waits in the inbox, gathered into groups; each row is taken up once, but one that is
     received anew meanwhile comes again. What touches a batch in flight is gathered once more
     after that has landed."""
+    if session.pair.keys_refer(entity):
+        rekey(session, entity, planned)
     after, taken = 0, set[int]()
     while True:
         with session.store.begin() as uow:

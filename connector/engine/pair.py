@@ -8,7 +8,7 @@ from functools import cached_property
 from hashlib import blake2b
 
 from connector.domain.entities import ENTITIES, Entity, Field
-from connector.domain.policies import CRM, ERP, EntityPolicy, FieldPolicy, Role
+from connector.domain.policies import CRM, ERP, EntityPolicy, FieldPolicy, Role, SafetyStop
 from connector.mapping.compile import Mapping as FieldMap
 from connector.ports import Adapter
 
@@ -66,6 +66,7 @@ class Pair:
     crm: Side
     erp: Side
     policies: Mapping[str, EntityPolicy]
+    safety_stop: SafetyStop = field(default_factory=SafetyStop)
     rules: Mapping[str, Rules] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -93,6 +94,12 @@ class Pair:
         """By entity and role, the mapping narrowed to what the match key needs."""
         return {(name, side.role): side.mappings[name].narrowed(policy.match)
                 for name, policy in self.policies.items() for side in self.sides}
+
+    def keys_refer(self, entity: str) -> bool:
+        """Whether a part of the entity's match key is a reference, known once its record is
+        linked."""
+        fields = ENTITIES[entity].fields
+        return any(fields[name].to for name in self.policies[entity].match if name in fields)
 
     def role_of(self, system: str) -> Role:
         """The role a system plays."""

@@ -19,8 +19,8 @@ from connector.engine.session import Session
 from connector.errors import CursorExpired
 
 
-def pull(session: Session, entity: str, side: Side, planned: Planned, *,
-         everything: bool = False, count: bool = True) -> None:
+def pull(session: Session, entity: str, side: Side, *, everything: bool = False,
+         count: bool = True) -> None:
     """Read what changed since the cursor; `everything` ignores cursors and versions.
 
     An expired cursor is dropped and everything read again. Raises `RetryLater` where the system
@@ -29,34 +29,33 @@ def pull(session: Session, entity: str, side: Side, planned: Planned, *,
     with session.store.begin() as uow:
         cursor = None if everything else uow.cursor(session.pair.name, entity, side.system)
     try:
-        _pull_from(session, entity, side, cursor, planned, everything=everything, count=count)
+        _pull_from(session, entity, side, cursor, everything=everything, count=count)
     except CursorExpired:
-        _pull_from(session, entity, side, None, planned, everything=everything, count=count)
+        _pull_from(session, entity, side, None, everything=everything, count=count)
 
 
-def _pull_from(session: Session, entity: str, side: Side, cursor: str | None, planned: Planned,
-               *, everything: bool, count: bool) -> None:
+def _pull_from(session: Session, entity: str, side: Side, cursor: str | None, *,
+               everything: bool, count: bool) -> None:
     read = set[str]()
     for page in _ahead(side.adapter.pull(side.mappings[entity].object, cursor)):
         read.update(record.external_id for record in page.records)
         session.keep_alive()
         session.crash("page read")
-        echoes = _receive(session, entity, side, page, planned, everything=everything)
+        echoes = _receive(session, entity, side, page, everything=everything)
         if count and echoes:
             session.count_echoes(entity, side.role, echoes)
         session.observe(entity, "pull", len(page.records))
     if side.adapter.capabilities.deletions == "absence":
-        _receive_absent(session, entity, side, read, planned)
+        _receive_absent(session, entity, side, read)
 
 
-def _receive_absent(session: Session, entity: str, side: Side, read: Collection[str],
-                    planned: Planned) -> None:
+def _receive_absent(session: Session, entity: str, side: Side, read: Collection[str]) -> None:
     """Put the records that are no longer among all those just read into the inbox, as deletions;
     each is looked for once more, for it may have come up behind the pages."""
     with session.store.begin() as uow:
         absent = sorted(uow.living(session.pair.name, entity, side.system).difference(read))
     if absent:
-        changes = reread(session, entity, side.role, absent, planned)
+        changes = reread(session, entity, side.role, absent, Planned())
         with session.store.begin() as uow:
             uow.receive(session.pair.name, [c for c in changes.values() if c.deleted])
 
@@ -70,8 +69,7 @@ def _ahead(pages: Iterator[Page]) -> Iterator[Page]:
             yield page
 
 
-def _receive(session: Session, entity: str, side: Side, page: Page, planned: Planned, *,
-             everything: bool) -> int:
+def _receive(session: Session, entity: str, side: Side, page: Page, *, everything: bool) -> int:
     """Put a page into the inbox; returns how many of its records were echoes.
 
     A record that waits there in the same version, or was parked in it, stays as it is and is not
@@ -88,7 +86,7 @@ def _receive(session: Session, entity: str, side: Side, page: Page, planned: Pla
         echoes = len(page.records) - len(news)
         changes = [change_of(entity, side.system, record.external_id, record)
                    for record in fresh(news, kept)]
-        uow.receive(pair.name, keyed(session, uow, entity, side, changes, versions, planned))
+        uow.receive(pair.name, keyed(session, uow, entity, side, changes, versions, Planned()))
         uow.save_cursor(pair.name, entity, side.system, page.cursor)
     return echoes
 

@@ -15,6 +15,9 @@ from connector.engine.session import Session
 from connector.errors import RecordFailed
 from connector.ports import UnitOfWork
 
+BATCH = 500
+"""Inbox rows taken up at a time."""
+
 
 def reread(session: Session, entity: str, role: Role, external_ids: Sequence[str],
            planned: Planned) -> dict[str, Change]:
@@ -52,19 +55,44 @@ def change_of(entity: str, system: str, external_id: str, record: RemoteRecord |
 def keyed(session: Session, uow: UnitOfWork, entity: str, side: Side, changes: Sequence[Change],
           linked: Mapping[str, str], planned: Planned) -> list[Change]:
     """The changes with the match keys of those that have no link yet."""
-    fields = session.pair.policies[entity].match
-    mapping = session.pair.key_maps[entity, side.role]
     unlinked = [c for c in changes if c.external_id not in linked and not c.deleted]
-    if not fields or not unlinked:
+    keys = _match_keys(session, uow, entity, side, unlinked, planned)
+    if not keys:
         return list(changes)
+    return [replace(c, match_key=keys.get(c.external_id, "")) for c in changes]
+
+
+def rekey(session: Session, entity: str, planned: Planned) -> None:
+    """Give the changes in the inbox that were read before a record they refer to was linked the
+    match keys that they have by now."""
+    for side in session.pair.sides:
+        after = 0
+        while True:
+            with session.store.begin() as uow:
+                changes = uow.unkeyed(session.pair.name, entity, side.system, after, BATCH)
+                keys = _match_keys(session, uow, entity, side, changes, planned)
+                uow.set_match_keys(session.pair.name, {
+                    c.id: keys[c.external_id] for c in changes if keys.get(c.external_id)})
+            if not changes:
+                break
+            after = changes[-1].id
+
+
+def _match_keys(session: Session, uow: UnitOfWork, entity: str, side: Side,
+                changes: Sequence[Change], planned: Planned) -> dict[str, str]:
+    """Match keys by external ID."""
+    fields = session.pair.policies[entity].match
+    if not fields or not changes:
+        return {}
+    mapping = session.pair.key_maps[entity, side.role]
     known = references(uow, session.pair, side,
-                       [ref for c in unlinked for ref in mapping.references(c.payload)], planned)
+                       [ref for c in changes for ref in mapping.references(c.payload)], planned)
     keys = {}
-    for change in unlinked:
+    for change in changes:
         try:
             if mapping.selects(change.payload):
                 keys[change.external_id] = match_key(fields, mapping.decode(
                     change.payload, lambda parent, ext: known.get((parent, ext))))
         except RecordFailed:
             continue  # told when the change is taken up
-    return [replace(c, match_key=keys.get(c.external_id, "")) for c in changes]
+    return keys

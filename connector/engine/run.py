@@ -31,6 +31,7 @@ from connector.engine.plan import fingerprint
 from connector.engine.plan_file import Gate, Plan
 from connector.engine.pull import pull
 from connector.engine.reread import reread
+from connector.engine.safety import stakes, stop_beyond, suspicious
 from connector.engine.session import LEASE_TTL, Observe, Session, unobserved
 from connector.errors import ConnectorError, RunFailed
 from connector.ports import Clock, Store
@@ -49,22 +50,24 @@ class Engine:
         self._crash, self._in_flight = crash, in_flight
 
     def sync(self, entities: Sequence[str] = (), *, reconcile: bool = False,
-             trigger: str = "cli", observe: Observe = unobserved) -> Run:
+             safety_stop: bool = True, trigger: str = "cli",
+             observe: Observe = unobserved) -> Run:
         """Bring both sides into agreement and say what came of every record read.
 
         `entities` narrows the run to some; `reconcile` ignores cursors and reads everything.
-        Raises `LeaseHeld` where another run works on the pair, `RetryLater` or `AccessDenied`
-        where a system can't be used; the run is kept as failed then.
+        Raises `SafetyStopped` where it would change more than the pair allows, `LeaseHeld` where
+        another run works on the pair, `RetryLater` or `AccessDenied` where a system can't be
+        used; the run is kept as failed then.
         """
         wanted = self._wanted(entities)
         with self._session(trigger, observe) as session:
             recover(session)
             for number in range(MAX_PASSES):
                 written = session.written
+                self._pull_all(session, wanted, everything=reconcile and number == 0)
+                if safety_stop and number == 0:
+                    self._check_safety(session, wanted)
                 for entity in wanted:
-                    for side in self.pair.sides:
-                        pull(session, entity, side, Planned(),
-                             everything=reconcile and number == 0)
                     drain(session, entity)
                 if session.written == written:
                     break
@@ -73,14 +76,11 @@ class Engine:
     def plan(self, entities: Sequence[str] = (), *, observe: Observe = unobserved) -> Plan:
         """What a sync would do, without doing it: the systems are only read. What was read stays
         in the inbox, so that the sync after it need not read it again."""
-        planned, actions = Planned(), list[Action]()
+        wanted = self._wanted(entities)
         with self._session("plan", observe) as session:
             recover(session)
-            for entity in self._wanted(entities):
-                for side in self.pair.sides:
-                    pull(session, entity, side, planned, count=False)
-                for gathered in batches(session, entity, planned, InFlight(0)):
-                    actions += self._planned(session, entity, gathered, planned)
+            self._pull_all(session, wanted, count=False)
+            actions = self._plan_all(session, wanted)
         return Plan(self.pair.name, self.clock.now(), actions)
 
     def apply(self, gate: Gate, *, observe: Observe = unobserved) -> Run:
@@ -88,9 +88,8 @@ class Engine:
         outcome `skipped` says so), and what the plan doesn't name is left for the next sync."""
         with self._session("apply", observe) as session:
             recover(session)
+            self._pull_all(session, self.pair.entities, count=False)
             for entity in self.pair.entities:
-                for side in self.pair.sides:
-                    pull(session, entity, side, Planned(), count=False)
                 for gathered in batches(session, entity, Planned(), InFlight(0)):
                     self._apply_gated(session, entity, gathered, gate)
         return self._kept(session)
@@ -131,6 +130,27 @@ class Engine:
             if becomes is not None:
                 drain(session, becomes.entity)
         return self._kept(session)
+
+    def _pull_all(self, session: Session, entities: Sequence[str], *, everything: bool = False,
+                  count: bool = True) -> None:
+        for entity in entities:
+            for side in self.pair.sides:
+                pull(session, entity, side, everything=everything, count=count)
+
+    def _plan_all(self, session: Session, entities: Sequence[str]) -> list[Action]:
+        """What would be done with all that waits in the inbox."""
+        planned, actions = Planned(), list[Action]()
+        for entity in entities:
+            for gathered in batches(session, entity, planned, InFlight(0)):
+                actions += self._planned(session, entity, gathered, planned)
+        return actions
+
+    def _check_safety(self, session: Session, entities: Sequence[str]) -> None:
+        """Stop where too much would be deleted or changed; it is planned only where so much was
+        read that this could be."""
+        limits, found = self.pair.safety_stop, stakes(session, entities)
+        if suspicious(limits, found):
+            stop_beyond(limits, found, self._plan_all(session, entities))
 
     def _planned(self, session: Session, entity: str, gathered: Gathered,
                  planned: Planned) -> list[Action]:

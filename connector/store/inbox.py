@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import and_, bindparam, delete, exists, func, select, update
 
-from connector.domain.records import Change
+from connector.domain.records import Change, Stake
 from connector.store.codec import bounded, dump, load
 from connector.store.rows import Rows
-from connector.store.tables import cursors, inbox
+from connector.store.tables import cursors, inbox, links
 
 PENDING, WAITING = "pending", "waiting"
 
@@ -18,6 +18,10 @@ PENDING, WAITING = "pending", "waiting"
 _CHANGE = (inbox.c.id, inbox.c.entity, inbox.c.system, inbox.c.external_id, inbox.c.version,
            inbox.c.payload, inbox.c.deleted, inbox.c.reference, inbox.c.match_key, inbox.c.hint,
            inbox.c.derived_from)
+
+
+_LINKED = and_(links.c.pair == inbox.c.pair, links.c.entity == inbox.c.entity,
+               links.c.system == inbox.c.system, links.c.external_id == inbox.c.external_id)
 
 
 class InboxRows(Rows):
@@ -81,6 +85,33 @@ class InboxRows(Rows):
             if change is not None:  # else another transaction has settled it just now
                 kept.setdefault(match_key, []).append(change)
         return {key: kept[short] for key, short in asked.items() if short in kept}
+
+    def unkeyed(self, pair: str, entity: str, system: str, after: int,
+                limit: int) -> list[Change]:
+        rows = self.connection.execute(
+            select(*_CHANGE).where(
+                inbox.c.pair == pair, inbox.c.entity == entity, inbox.c.system == system,
+                inbox.c.match_key == "", inbox.c.deleted.is_(False), inbox.c.hint.is_(False),
+                inbox.c.derived_from == "", inbox.c.id > after, ~exists().where(_LINKED))
+            .order_by(inbox.c.id).limit(limit))
+        return [_change(*row) for row in rows]
+
+    def set_match_keys(self, pair: str, keys: Mapping[int, str]) -> None:
+        if keys:
+            self.connection.execute(
+                update(inbox).where(inbox.c.pair == pair, inbox.c.id == bindparam("b_id"))
+                .values(match_key=bindparam("b_key")),
+                [{"b_id": i, "b_key": bounded(key)} for i, key in keys.items()])
+
+    def stake(self, pair: str, entity: str, system: str) -> Stake:
+        linked = self.connection.execute(select(func.count()).select_from(links).where(
+            links.c.pair == pair, links.c.entity == entity, links.c.system == system,
+            links.c.seen.is_not(None))).scalar_one()
+        moved = dict(self.connection.execute(
+            select(inbox.c.deleted, func.count()).select_from(inbox.join(links, _LINKED)).where(
+                inbox.c.pair == pair, inbox.c.entity == entity, inbox.c.system == system,
+                inbox.c.state == PENDING).group_by(inbox.c.deleted)).tuples().all())
+        return Stake(linked, moved.get(True, 0), moved.get(False, 0))
 
     def settle(self, change_ids: Collection[int]) -> None:
         self.execute_among(delete(inbox), inbox.c.id, change_ids)

@@ -12,7 +12,7 @@ import pytest
 
 from connector.domain.actions import FieldConflict, Outcome, OutcomeKind
 from connector.domain.ledger import Run, RunState
-from connector.domain.records import Batch, Change, Intent, Link, Operation, Snapshot
+from connector.domain.records import Batch, Change, Intent, Link, Operation, Snapshot, Stake
 from connector.ports import Store
 from connector.testing.clock import VirtualClock
 from connector.testing.lease_suite import LeaseSuite
@@ -273,6 +273,36 @@ class StoreSuite(LedgerSuite, LeaseSuite):
                             Change(0, E, "crm", "quote:q", "1", derived_from="q")])
             assert uow.living(P, E, "crm") == {"a", "c"}
 
+    def test_what_is_at_stake_are_linked_records_that_moved(self, store: Store) -> None:
+        with store.begin() as uow:
+            uow.save_links(P, [link(ext, ext) for ext in "abcd"]
+                           + [Link(E, "e", "crm", "e", "2", None), link("x", "x", system="erp")])
+            uow.receive(P, [Change(0, E, "crm", "a", "2", deleted=True),
+                            Change(0, E, "crm", "b", "2"), Change(0, E, "crm", "c", "2"),
+                            Change(0, E, "crm", "new", "1"), Change(0, E, "erp", "x", "2")])
+            waiting = uow.inbox_by_external(P, E, "crm", ["c"])["c"].id
+            uow.wait(P, {waiting: "customer:crm:z"})
+            assert uow.stake(P, E, "crm") == Stake(4, 1, 1)
+            assert uow.stake(P, "contact", "crm") == Stake(0, 0, 0)
+
+    def test_changes_get_their_match_keys_later(self, store: Store) -> None:
+        with store.begin() as uow:
+            uow.save_links(P, [link("linked", "1")])
+            uow.receive(P, [
+                Change(0, E, "crm", "a", "1"), Change(0, E, "crm", "b", "1", match_key="B"),
+                Change(0, E, "crm", "linked", "2"), Change(0, E, "crm", "gone", "1", deleted=True),
+                Change(0, E, "crm", "hint", "1", hint=True), Change(0, E, "erp", "x", "1"),
+                Change(0, E, "crm", "c", "1")])
+            first, second = uow.unkeyed(P, E, "crm", 0, 9)
+            assert (first.external_id, second.external_id) == ("a", "c")
+            assert uow.unkeyed(P, E, "crm", 0, 1) == [first]
+            assert uow.unkeyed(P, E, "crm", first.id, 9) == [second]
+            uow.set_match_keys(P, {second.id: "C"})
+            assert uow.unkeyed(P, E, "crm", 0, 9) == [first]
+            found = uow.inbox_by_match_key(P, E, "crm", ["B", "C"], {})
+            assert {key: [c.external_id for c in same] for key, same in found.items()} \
+                == {"B": ["b"], "C": ["c"]}
+
     def test_nothing_asked_is_nothing_found(self, store: Store, clock: VirtualClock) -> None:
         with store.begin() as uow:
             uow.receive(P, [])
@@ -282,6 +312,7 @@ class StoreSuite(LedgerSuite, LeaseSuite):
             uow.bury(P, "r", clock.now(), [])
             uow.wait(P, {})
             uow.claim(P, E, {})
+            uow.set_match_keys(P, {})
             assert uow.release(P, []) == 0
             assert uow.conflicts(P, canonical_ids=[]) == []
             assert uow.inbox_by_match_key(P, E, "crm", [], {}) == {}

@@ -1,0 +1,54 @@
+"""The safety stop: a run that would delete or change too much of what is linked stops before its
+first write, and says what it saw."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from connector.domain.actions import Action, ActionKind
+from connector.domain.policies import Role, SafetyStop, other
+from connector.domain.records import Stake
+from connector.engine.session import Session
+from connector.errors import SafetyStopped
+
+Stakes = Mapping[tuple[str, Role], Stake]
+"""What is at stake, by entity and role."""
+
+
+def stakes(session: Session, entities: Iterable[str]) -> Stakes:
+    """What is at stake on each side of the entities."""
+    with session.store.begin() as uow:
+        return {(entity, side.role): uow.stake(session.pair.name, entity, side.system)
+                for entity in entities for side in session.pair.sides}
+
+
+def suspicious(limits: SafetyStop, found: Stakes) -> bool:
+    """Whether so much was read that the run could be beyond its limits: worth planning it."""
+    return any(_beyond(limits.delete_percent, limits, stake.deleted, stake.linked)
+               or _beyond(limits.change_percent, limits, stake.changed, stake.linked)
+               for stake in found.values())
+
+
+def stop_beyond(limits: SafetyStop, found: Stakes, actions: Sequence[Action]) -> None:
+    """Raise `SafetyStopped` where the actions of a run go beyond its limits."""
+    for (entity, role), stake in found.items():
+        mine = [a for a in actions if a.entity == entity and a.target == role]
+        deleting = sum(map(_deletes, mine))
+        changing = sum(a.kind is ActionKind.UPDATE and not _deletes(a) for a in mine)
+        for number, percent, what in ((deleting, limits.delete_percent, "deleted or deactivated"),
+                                      (changing, limits.change_percent, "changed")):
+            if _beyond(percent, limits, number, stake.linked):
+                raise SafetyStopped(
+                    f"{number} of {stake.linked} linked {entity} records of the {role} would be "
+                    f"{what}, more than {percent} %. Nothing was written.",
+                    hint=f"See `connector plan`. If that is right, sync with --no-safety-stop; "
+                         f"else put the records of the {other(role)} right and sync again.")
+
+
+def _deletes(action: Action) -> bool:
+    return action.kind is ActionKind.DELETE or any(
+        change.rule.startswith("on_delete") for change in action.changes)
+
+
+def _beyond(percent: int, limits: SafetyStop, number: int, linked: int) -> bool:
+    return number >= limits.at_least and number * 100 > percent * linked
