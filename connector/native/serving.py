@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import uvicorn
@@ -48,19 +48,40 @@ def running(app: Any) -> Iterator[str]:
 
     Raises `RuntimeError` where the app does not start.
     """
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))  # bound here, so that nobody else can take the port
-        server = uvicorn.Server(uvicorn.Config(app, log_level="critical", access_log=False,
-                                               timeout_graceful_shutdown=5))
-        thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
-        thread.start()
-        deadline = time.monotonic() + 20
-        while not server.started:
-            if not thread.is_alive() or time.monotonic() > deadline:
-                raise RuntimeError("the server did not start")
-            time.sleep(0.01)
+    with running_together(app) as (url,):
+        yield url
+
+
+@contextmanager
+def running_together(*apps: Any) -> Iterator[list[str]]:
+    """Serve several apps, each in a thread of its own; they start and stop at the same time."""
+    with ExitStack() as stack:
+        served = [_in_thread(app, stack.enter_context(socket.socket())) for app in apps]
         try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+            yield [_url_once_up(*one) for one in served]
         finally:
-            server.should_exit = True
-            thread.join(10)
+            for server, _, _ in served:
+                server.should_exit = True
+            for _, thread, _ in served:
+                thread.join(10)
+
+
+_Served = tuple[uvicorn.Server, threading.Thread, int]
+
+
+def _in_thread(app: Any, listening: socket.socket) -> _Served:
+    listening.bind(("127.0.0.1", 0))  # bound here, so that nobody else can take the port
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", access_log=False,
+                                           timeout_graceful_shutdown=5))
+    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+    thread.start()
+    return server, thread, listening.getsockname()[1]
+
+
+def _url_once_up(server: uvicorn.Server, thread: threading.Thread, port: int) -> str:
+    deadline = time.monotonic() + 20
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > deadline:
+            raise RuntimeError("the server did not start")
+        time.sleep(0.01)
+    return f"http://127.0.0.1:{port}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,25 @@ from connector.domain.actions import OutcomeKind
 from connector.domain.ledger import Conflict, ConflictState, Run, RunState
 from connector.engine.run import Engine
 from connector.native import crm, erp
-from connector.native.serving import running
+from connector.native.serving import running_together
 
 TOKEN, KEY = "crm-test-token", "erp-test-key"
+
+
+class ImpatientClock:
+    """The machine's clock, but that sleeping lets the time pass at once. The systems and the
+    commands in processes of their own go by the machine's, so this one starts with it."""
+
+    def __init__(self) -> None:
+        self._slept = timedelta()
+
+    def now(self) -> datetime:
+        """The present instant, and what was slept on top; UTC."""
+        return datetime.now(UTC) + self._slept
+
+    def sleep(self, seconds: float) -> None:
+        """Let `seconds` pass."""
+        self._slept += timedelta(seconds=seconds)
 
 
 @dataclass(slots=True)
@@ -113,10 +130,9 @@ def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
     monkeypatch.setenv("NATIVE_CRM_TOKEN", TOKEN)
     monkeypatch.setenv("NATIVE_ERP_KEY", KEY)
     with ExitStack() as stack:
-        crm_url = stack.enter_context(running(crm.create_app(
-            f"sqlite:///{tmp_path}/crm.db", token=TOKEN, faults=True)))
-        erp_url = stack.enter_context(running(erp.create_app(
-            f"sqlite:///{tmp_path}/erp.db", api_key=KEY, faults=True)))
-        connector = open_connector(write_config(tmp_path, crm_url, erp_url))
+        crm_url, erp_url = stack.enter_context(running_together(
+            crm.create_app(f"sqlite:///{tmp_path}/crm.db", token=TOKEN, faults=True),
+            erp.create_app(f"sqlite:///{tmp_path}/erp.db", api_key=KEY, faults=True)))
+        connector = open_connector(write_config(tmp_path, crm_url, erp_url), ImpatientClock())
         stack.callback(connector.close)
         yield Pair(tmp_path, crm_url, erp_url, connector)

@@ -152,7 +152,8 @@ def test_a_wrong_token_and_a_system_that_is_away_are_told(pair: Pair) -> None:
     assert "crm: GET /api/products: 401" in said(wrong)
     assert "nonsense" not in wrong.stderr
     text = pair.config.read_text(encoding="utf-8")
-    pair.config.write_text(text.replace(pair.erp_url, "http://127.0.0.1:9"), encoding="utf-8")
+    pair.config.write_text(text.replace(pair.erp_url, "http://127.0.0.1:9\n    max_attempts: 1"),
+                           encoding="utf-8")
     away = cli(pair, "sync")
     assert away.returncode == 5
     assert "erp can't be reached at http://127.0.0.1:9" in said(away)
