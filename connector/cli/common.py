@@ -91,12 +91,14 @@ def progress(enabled: bool) -> Iterator[Any]:
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     bars: dict[tuple[str, str], Any] = {}
+    turns = Lock()
     with Progress(SpinnerColumn(), TextColumn("{task.description}"),
                   TextColumn("{task.completed:.0f} records"), TimeElapsedColumn(),
                   console=Console(stderr=True), transient=True) as shown_progress:
         def observe(entity: str, phase: str, done: int) -> None:
-            if (entity, phase) not in bars:
-                bars[entity, phase] = shown_progress.add_task(f"{phase} {entity}", total=None)
+            with turns:  # both sides are read at the same time
+                if (entity, phase) not in bars:
+                    bars[entity, phase] = shown_progress.add_task(f"{phase} {entity}", total=None)
             shown_progress.advance(bars[entity, phase], done)
 
         yield observe

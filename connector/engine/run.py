@@ -11,7 +11,9 @@ import os
 import socket
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +28,7 @@ from connector.engine.entries import Entries
 from connector.engine.gather import Gathered, Planned
 from connector.engine.group import Work
 from connector.engine.in_flight import BATCHES_IN_FLIGHT, InFlight
-from connector.engine.pair import Pair
+from connector.engine.pair import Pair, Side
 from connector.engine.plan import fingerprint
 from connector.engine.plan_file import Gate, Plan
 from connector.engine.pull import pull
@@ -133,9 +135,20 @@ class Engine:
 
     def _pull_all(self, session: Session, entities: Sequence[str], *, everything: bool = False,
                   count: bool = True) -> None:
-        for entity in entities:
-            for side in self.pair.sides:
+        """Read all entities, both sides at the same time."""
+        def pull_side(side: Side) -> None:
+            for entity in entities:
                 pull(session, entity, side, everything=everything, count=count)
+
+        if not session.in_flight:
+            for side in self.pair.sides:
+                pull_side(side)
+            return
+        with ThreadPoolExecutor(2, "pull") as threads:
+            reading = [threads.submit(copy_context().run, pull_side, side)
+                       for side in self.pair.sides]
+            for side_read in reading:
+                side_read.result()
 
     def _plan_all(self, session: Session, entities: Sequence[str]) -> list[Action]:
         """What would be done with all that waits in the inbox."""
