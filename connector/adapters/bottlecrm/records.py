@@ -140,10 +140,10 @@ def _dropped_lines(sent: Any, kept: Any) -> list[tuple[str, Any, Any]]:
 def same(sent: Any, kept: Any) -> bool:
     """Whether a value was kept as it was sent: blank is blank, `12` is `12.00`."""
     sent, kept = _plain(sent), _plain(kept)
+    if isinstance(sent, bool) or isinstance(kept, bool) or None in (sent, kept):
+        return sent is kept
     if sent == kept:
         return True
-    if sent is None or kept is None or isinstance(sent, bool) or isinstance(kept, bool):
-        return False
     try:
         return Decimal(str(sent)) == Decimal(str(kept))
     except InvalidOperation:
