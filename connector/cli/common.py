@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
+from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
