@@ -106,7 +106,8 @@ def _revision(connection: Connection) -> str | None:
     """The schema's revision, as alembic keeps it; None where there is no schema yet."""
     if not inspect(connection).has_table("alembic_version"):
         return None
-    return connection.scalar(text("select version_num from alembic_version"))
+    revision: str | None = connection.scalar(text("select version_num from alembic_version"))
+    return revision
 
 
 def _migrate(connection: Connection) -> None:

@@ -107,6 +107,17 @@ def test_an_order_exactly_at_the_limit_is_confirmed(shop: Shop) -> None:
     assert shop.confirmed("1", price="168.0672")["gross"] == "200.00"
 
 
+@pytest.mark.parametrize("qty", ["0", "-1"])
+def test_a_delivery_carries_more_than_nothing(shop: Shop, qty: str) -> None:
+    order = shop.confirmed("4")
+    refused = shop.erp.act("ship", order, lines=[{"line_no": 1, "qty": qty}])
+    assert refused["error"]["code"] == "E422-QTY"
+    assert refused["error"]["fields"] == {"lines[0].qty": "4 is open"}
+    assert refused["row"] == order
+    assert shop.erp.stock(shop.level) == ("10", "4", "6")
+    assert shop.erp.get("deliveries")["rows"] == []
+
+
 def test_shipping_delivers_all_that_is_open(shop: Shop) -> None:
     done = shop.erp.act("ship", shop.confirmed("4", "1"), carrier="DHL", tracking="T1",
                         shipped_at="2026-11-24T08:00:00Z")

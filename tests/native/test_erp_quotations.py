@@ -82,6 +82,53 @@ def test_what_is_wrong_with_lines_is_named(shop: Shop) -> None:
     assert set(shop.erp.seen.json()["error"]["fields"]) == {"lines"}
 
 
+@pytest.mark.parametrize("object", ["quotations", "sales_orders"])
+@pytest.mark.parametrize("qty", ["0", "-1", "0.000000"])
+def test_a_line_asks_for_more_than_nothing(shop: Shop, object: str, qty: str) -> None:
+    shop.erp.call("POST", f"/v1/{object}", shop.head(shop.lamps("1"), shop.lamps(qty)))
+    assert code(shop.erp) == (422, "E422-FIELD")
+    assert shop.erp.seen.json()["error"]["fields"] == {"lines[1].qty": "more than 0 is expected"}
+    made = shop.erp.create(object, **shop.head(shop.lamps("1")))
+    shop.erp.patch(object, made, lines=[shop.lamps(qty)])
+    assert code(shop.erp) == (422, "E422-FIELD")
+    assert shop.erp.again(object, made) == made
+
+
+@pytest.mark.parametrize("object", ["quotations", "sales_orders"])
+def test_a_warehouse_is_one_that_there_is(shop: Shop, object: str) -> None:
+    shop.erp.call("POST", f"/v1/{object}", shop.head(shop.lamps("1"), warehouse="MUC"))
+    assert code(shop.erp) == (422, "E422-FIELD")
+    assert shop.erp.seen.json()["error"]["fields"] == {"warehouse": "there is no warehouse MUC"}
+    made = shop.erp.create(object, **shop.head(shop.lamps("1")))
+    shop.erp.patch(object, made, warehouse="ber")
+    assert code(shop.erp) == (422, "E422-FIELD")
+    assert shop.erp.patch(object, made, warehouse="HAM")["warehouse"] == "HAM"
+    rows = shop.erp.bulk("warehouses", {"code": "MUC", "name": "Munich"})
+    assert rows[0]["ok"]
+    there = shop.erp.create(object, **shop.head(shop.lamps("1"), warehouse="MUC"))
+    assert there["warehouse"] == "MUC"
+
+
+def test_a_stock_level_stands_in_a_warehouse_that_there_is(shop: Shop) -> None:
+    shop.erp.call("POST", "/v1/stock_levels", {"item_id": shop.chair["id"], "warehouse": "MUC"})
+    assert code(shop.erp) == (422, "E422-FIELD")
+    assert set(shop.erp.seen.json()["error"]["fields"]) == {"warehouse"}
+
+
+def test_a_lost_quotation_is_not_ordered(shop: Shop) -> None:
+    made = shop.erp.create("quotations", **shop.head(shop.lamps("1")))
+    lost = shop.erp.patch("quotations", made, state="lost")
+    asked = shop.head(shop.lamps("1"), quotation_id=made["id"])
+    shop.erp.call("POST", "/v1/sales_orders", asked)
+    assert code(shop.erp) == (409, "E409-STATE")
+    assert shop.erp.seen.json()["error"]["msg"] == "QT10001 is lost and can't be ordered"
+    assert set(shop.erp.seen.json()["error"]["fields"]) == {"quotation_id"}
+    assert shop.erp.get("sales_orders")["rows"] == []
+    won = shop.erp.patch("quotations", lost, state="won")
+    shop.erp.create("sales_orders", **asked)
+    assert shop.erp.again("quotations", won)["state"] == "ordered"
+
+
 def test_lines_of_a_quotation_are_fixed_once_it_is_decided(shop: Shop) -> None:
     made = shop.erp.create("quotations", **shop.head(shop.lamps("1")))
     won = shop.erp.patch("quotations", made, state="won")

@@ -133,7 +133,7 @@ def test_parents_have_to_exist(erp: ErpClient) -> None:
     erp.call("POST", "/v1/contact_persons", {"customer_id": 5})
     assert erp.seen.json()["error"]["fields"] == {"customer_id": "there is no customers 5"}
     erp.call("POST", "/v1/stock_levels", {"item_id": 1, "warehouse": "BER"})
-    assert set(erp.seen.json()["error"]["fields"]) == {"item_id"}
+    assert set(erp.seen.json()["error"]["fields"]) == {"item_id", "warehouse"}
 
 
 def test_natural_keys_are_unique(erp: ErpClient) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from connector.native.erp.words import decimal, identifier
+from connector.native.erp.words import decimal, identifier, positive
 from connector.native.fields import (
     F,
     Spec,
@@ -33,10 +33,8 @@ def _money(default: str | None = None, *, read_only: bool = False) -> F:
     return F(decimal(2), default=default, read_only=read_only)
 
 
-def _quantity(default: str | None = "0", *, required: bool = False,
-              read_only: bool = False) -> F:
-    return F(decimal(0), required=required, default=None if required else default,
-             read_only=read_only)
+def _quantity(default: str | None = "0", *, read_only: bool = False) -> F:
+    return F(decimal(0), default=default, read_only=read_only)
 
 
 def _told(default: Any = None, kind: str = "string") -> F:
@@ -50,7 +48,7 @@ def _ref(object: str, *, required: bool = False, create_only: bool = False) -> F
 def _lines(**more: F) -> F:
     line: dict[str, F] = {
         "line_no": F(whole, json="integer"), "item_id": _ref("items"), "text": _text(1000),
-        "qty": _quantity(required=True), "price": _money("0.00"), "disc_pct": _quantity(),
+        "qty": F(positive(0), required=True), "price": _money("0.00"), "disc_pct": _quantity(),
         "tax_pct": _money("0.00"), **more, "amount": _money(read_only=True)}
     return F(anything, required=True, nested=line, json="array")
 

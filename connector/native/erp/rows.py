@@ -74,6 +74,9 @@ def preload(transaction: Transaction, object: str, rows: Sequence[Any]) -> None:
             keys += stock_keys(lines, warehouse)
     for ref, ids in wanted.items():
         transaction.load(ref, ids)
+    if "warehouse" in spec:
+        transaction.by("warehouses", "natural", [
+            row["warehouse"] for row in given if isinstance(row.get("warehouse"), str)])
     if object == "quotations":
         transaction.by("stock_levels", "natural", keys)
 
@@ -122,11 +125,20 @@ def create(transaction: Transaction, object: str, row: Row, id: int) -> Entry:
     if data.get("state") == "ordered":
         raise Refused("E422-FIELD", "a quotation is ordered by a sales order",
                       {"state": "open, won and lost can be written"})
+    if data.get("quotation_id"):
+        _may_be_ordered(transaction, data["quotation_id"])
     entry = add(transaction, object, id, data)
     if object == "stock_levels":
         _counted(transaction, entry)
         settle(transaction, entry)
     return entry
+
+
+def _may_be_ordered(transaction: Transaction, quotation_id: int) -> None:
+    quotation = transaction.get("quotations", quotation_id)
+    if quotation is not None and quotation.data["state"] == "lost":
+        raise Refused("E409-STATE", f"{quotation.data['quotation_no']} is lost and can't be "
+                      "ordered", {"quotation_id": "only one that is open or won"})
 
 
 def add(transaction: Transaction, object: str, id: int, data: dict[str, Any]) -> Entry:
@@ -219,6 +231,8 @@ def checked(transaction: Transaction, object: str, row: Row, *, partial: bool) -
                  partial=partial, errors=errors)
     _fill(header, data)
     _references(transaction, header, data, errors, "")
+    if data.get("warehouse") and not transaction.by("warehouses", "natural", [data["warehouse"]]):
+        errors["warehouse"] = f"there is no warehouse {data['warehouse']}"
     if object in LINES and ("lines" in row or not partial):
         data["lines"] = _lines(transaction, object, row.get("lines"), errors)
     if errors:

@@ -42,6 +42,18 @@ def decimal(places: int) -> Kind:
     return kind
 
 
+def positive(places: int) -> Kind:
+    """A decimal as text, more than nought."""
+    plain = decimal(places)
+
+    def kind(value: Any) -> str:
+        text: str = plain(value)
+        if Decimal(text) <= 0:
+            raise ValueError("more than 0 is expected")
+        return text
+    return kind
+
+
 def is_id(value: Any) -> bool:
     """Whether a value can be the ID of a record."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= LARGEST_ID
