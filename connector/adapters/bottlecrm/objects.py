@@ -25,7 +25,8 @@ class BottleObject:
 
     `target` is BottleCRM's word for it in definitions of custom fields; objects without it take
     none, and keep `notes` at the end of their description. `within` is where an answer holds the
-    record. Where `whole_rows` is false, a list says too little, and each record is read by itself.
+    record, `issue` the call that makes a new document count. Where `whole_rows` is false, a list
+    says too little, and each record is read by itself.
     """
 
     path: str
@@ -39,6 +40,7 @@ class BottleObject:
     whole_rows: bool = True
     notes: tuple[str, ...] = ()
     has_lines: bool = False
+    issue: str = ""
 
 
 LINE_FIELDS = frozenset({"product", "name", "description", "quantity", "unit_price",
@@ -91,5 +93,5 @@ OBJECTS: dict[str, BottleObject] = {
         "invoice_number status amount_paid paid_at created_at subtotal discount_amount tax_amount "
         "total_amount",
         "invoice", target="Invoice", parts=_PAGE, method="PUT", order={"sort": "created_at"},
-        whole_rows=False, has_lines=True),
+        whole_rows=False, has_lines=True, issue="send/"),
 }

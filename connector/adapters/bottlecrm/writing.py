@@ -48,6 +48,9 @@ class Writing:
 
     def _create(self, kind: BottleObject, intent: Intent) -> WriteResult:
         there = self._reading.made_for(kind, intent.reference)
+        if there and kind.issue and there.payload["status"] == "Draft":
+            self._issue(kind, there.external_id, there.payload)
+            return self._written(WriteStatus.CREATED, kind, there.external_id, {})
         if there:
             return WriteResult(WriteStatus.CREATED, there)
         payload = self._with_a_contact(kind, intent.payload)
@@ -57,7 +60,9 @@ class Writing:
                                   body=records.body(kind, payload, None, intent.reference))
         if answer.status == 404:
             raise Rejected(f"There is no {kind.path}.")
-        return self._written(WriteStatus.CREATED, kind, _id(answer.body), payload)
+        ext = _id(answer.body)
+        self._issue(kind, ext, payload)
+        return self._written(WriteStatus.CREATED, kind, ext, payload)
 
     def _update(self, kind: BottleObject, intent: Intent) -> WriteResult:
         self._refuse_what_would_be_dropped(kind, intent.payload)
@@ -103,6 +108,17 @@ class Writing:
         kept = records.not_kept(payload, record.payload)
         refusal = f"BottleCRM did not keep {', '.join(kept)}." if kept else ""
         return WriteResult(status, record, refusal=f"{refusal} {unpaid}".strip())
+
+    def _issue(self, kind: BottleObject, ext: str, payload: Payload) -> None:
+        """Make an invoice of the ERP count as owed: a Draft does not. BottleCRM calls that
+        sending, and mails it to `client_email`; one that has such an address is left a Draft."""
+        if not kind.issue or payload.get("client_email"):
+            return
+        try:
+            self._calls.make("POST", place(kind, ext) + kind.issue)
+        except RetryLater as error:
+            raise OutcomeUnknown(f"It was made, and is still a Draft: {error}",
+                                 after=error.after) from error
 
     def _pay(self, kind: BottleObject, ext: str, balance: Any) -> str:
         """Bring an invoice's balance down by a payment; what was refused of it, if anything.

@@ -18,7 +18,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -215,8 +215,16 @@ def _gunicorn(python: Path, database: str, log: Path) -> Iterator[str]:
             _wait(process, url, log)
             yield url
         finally:
-            process.terminate()
-            process.wait(30)
+            _stop(process)
+
+
+def _stop(process: subprocess.Popen[Any]) -> None:
+    process.terminate()
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _wait(process: subprocess.Popen[Any], url: str, log: Path) -> None:
@@ -240,11 +248,12 @@ def main(arguments: list[str]) -> None:
     """`up FOLDER`: run until stopped; where it is and its tokens are printed as JSON."""
     if len(arguments) != 2 or arguments[0] != "up":
         raise SystemExit("usage: python -m tests.real.bottlecrm.server up FOLDER")
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     with running(Path(arguments[1]).resolve()) as server:
         sys.stdout.write(json.dumps(asdict(server)) + "\n")
         sys.stdout.flush()
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        with suppress(KeyboardInterrupt):
+            signal.pause()
 
 
 if __name__ == "__main__":

@@ -406,7 +406,8 @@ class TestInvoices:
         assert decoded("invoice", made) == wanted | {
             "net": Decimal("26.97"), "tax": Decimal("5.39"), "total": Decimal("32.36")}
         assert made.payload["contact_id"] == sale.contact
-        assert made.payload["status"] == "Draft"  # sending it would mail it to the customer
+        assert made.payload["status"] == "Sent"  # it counts as owed
+        assert made.payload["client_email"] == ""  # and was mailed to nobody
         for balance, status, theirs in (("12.36", "partially_paid", "Partially_Paid"),
                                         ("0.00", "paid", "Paid")):
             result = crm.change("invoices", made, encoded("invoice", {
@@ -418,6 +419,13 @@ class TestInvoices:
             assert decoded("invoice", made)["balance"] == Decimal(balance)
         found = crm.adapter.find("invoices", ["erp:1", "erp:2"])
         assert {ref: r.version for ref, r in found.items()} == {"erp:1": made.version}
+
+    def test_an_invoice_that_stopped_halfway_is_made_to_count(self, crm: Crm, sale: Sale) -> None:
+        draft = crm.call("POST", "invoices", {
+            "invoice_title": "INV/7", "account_id": sale.account, "contact_id": sale.contact,
+            "custom_fields": {"connector_ref": "erp:1"}})["invoice"]
+        made = crm.made("invoices", encoded("invoice", self.invoice(sale, "none")))
+        assert (made.external_id, made.payload["status"]) == (draft["id"], "Sent")
 
     def test_a_payment_that_was_taken_back_is_told(self, crm: Crm, sale: Sale) -> None:
         made = crm.made("invoices", encoded("invoice", self.invoice(
