@@ -110,10 +110,10 @@ class Connector:
     def pair(self, name: str) -> Pair:
         """A pair with its adapters, mappings and rules. Raises `ConfigInvalid`."""
         conf = self.config.pairs[name]
-        policies = {entity: rules.policy() for entity, rules in conf.entities.items()}
+        policies = {entity: rules.policy(conf.safety_stop)
+                    for entity, rules in conf.entities.items()}
         return Pair(name, self._side("crm", conf.crm, name, conf),
-                    self._side("erp", conf.erp, name, conf), policies,
-                    conf.safety_stop.limits())
+                    self._side("erp", conf.erp, name, conf), policies)
 
     def _side(self, role: Any, system: str, pair: str, conf: PairConfig) -> Side:
         adapter = self.adapter(system)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -70,6 +71,18 @@ def _field(value: Any) -> Any:
     return {"direction": value} if isinstance(value, str) else value
 
 
+class SafetyStopConfig(_Strict):
+    """How much of what is linked a run may change; what is not said is as for the whole pair."""
+
+    delete_percent: int | None = Field(default=None, ge=0, le=100)
+    change_percent: int | None = Field(default=None, ge=0, le=100)
+    at_least: int | None = Field(default=None, ge=1)
+
+    def over(self, usual: SafetyStop) -> SafetyStop:
+        """The limits in force where these come before the usual ones."""
+        return replace(usual, **self.model_dump(exclude_none=True))
+
+
 class EntityConfig(_Strict):
     """The rules of one entity of a pair."""
 
@@ -81,8 +94,9 @@ class EntityConfig(_Strict):
     fields: dict[str, Annotated[FieldConfig, BeforeValidator(_field)]] = Field(
         default_factory=dict)
     becomes: dict[str, BecomesConfig] = Field(default_factory=dict, max_length=1)
+    safety_stop: SafetyStopConfig = Field(default_factory=SafetyStopConfig)
 
-    def policy(self) -> EntityPolicy:
+    def policy(self, of_pair: SafetyStopConfig) -> EntityPolicy:
         """The rules as the engine takes them."""
         default = FieldPolicy(conflict=self.conflict, on_blank=self.on_blank)
         fields = {name: FieldPolicy(f.direction, f.owner, f.conflict or self.conflict,
@@ -93,22 +107,7 @@ class EntityConfig(_Strict):
             (when_field, when_value), = rule.when.items()
             becomes = Becomes(entity, when_field, when_value, rule.made_in, rule.set)
         return EntityPolicy(tuple(self.match), self.born_in, default, fields, self.on_delete,
-                            becomes)
-
-
-_USUAL = SafetyStop()
-
-
-class SafetyStopConfig(_Strict):
-    """How much of what is linked a run may change."""
-
-    delete_percent: int = Field(default=_USUAL.delete_percent, ge=0, le=100)
-    change_percent: int = Field(default=_USUAL.change_percent, ge=0, le=100)
-    at_least: int = Field(default=_USUAL.at_least, ge=1)
-
-    def limits(self) -> SafetyStop:
-        """The limits as the engine takes them."""
-        return SafetyStop(self.delete_percent, self.change_percent, self.at_least)
+                            becomes, self.safety_stop.over(of_pair.over(SafetyStop())))
 
 
 class PairConfig(_Strict):

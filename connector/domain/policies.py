@@ -55,6 +55,17 @@ class Becomes:
 
 
 @dataclass(frozen=True, slots=True)
+class SafetyStop:
+    """How much of what is linked a run may delete or deactivate, and how much it may change, on
+    one side of an entity, in percent; a run that would do more stops before its first write.
+    Fewer records than `at_least` never stop it."""
+
+    delete_percent: int = 10
+    change_percent: int = 100
+    at_least: int = 50
+
+
+@dataclass(frozen=True, slots=True)
 class EntityPolicy:
     """The rules of one entity; `fields` holds those that differ from `default`.
 
@@ -68,18 +79,8 @@ class EntityPolicy:
     fields: Mapping[str, FieldPolicy] = field(default_factory=dict)
     on_delete: OnDelete = "deactivate"
     becomes: Becomes | None = None
+    safety_stop: SafetyStop = field(default_factory=SafetyStop)
 
     def of(self, name: str) -> FieldPolicy:
         """The rules of a field."""
         return self.fields.get(name, self.default)
-
-
-@dataclass(frozen=True, slots=True)
-class SafetyStop:
-    """How much of what is linked a run may change on one side of an entity, in percent; a run
-    that would do more stops before its first write. Fewer records than `at_least` never stop it.
-    """
-
-    delete_percent: int = 10
-    change_percent: int = 50
-    at_least: int = 50

@@ -8,7 +8,7 @@ from functools import cached_property
 from hashlib import blake2b
 
 from connector.domain.entities import ENTITIES, Entity, Field
-from connector.domain.policies import CRM, ERP, EntityPolicy, FieldPolicy, Role, SafetyStop
+from connector.domain.policies import CRM, ERP, EntityPolicy, FieldPolicy, Role
 from connector.mapping.compile import Mapping as FieldMap
 from connector.ports import Adapter
 
@@ -66,7 +66,6 @@ class Pair:
     crm: Side
     erp: Side
     policies: Mapping[str, EntityPolicy]
-    safety_stop: SafetyStop = field(default_factory=SafetyStop)
     rules: Mapping[str, Rules] = field(init=False)
 
     def __post_init__(self) -> None:

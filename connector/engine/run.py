@@ -161,9 +161,9 @@ class Engine:
     def _check_safety(self, session: Session, entities: Sequence[str]) -> None:
         """Stop where too much would be deleted or changed; it is planned only where so much was
         read that this could be."""
-        limits, found = self.pair.safety_stop, stakes(session, entities)
-        if suspicious(limits, found):
-            stop_beyond(limits, found, self._plan_all(session, entities))
+        policies, found = self.pair.policies, stakes(session, entities)
+        if suspicious(policies, found):
+            stop_beyond(policies, found, self._plan_all(session, entities))
 
     def _planned(self, session: Session, entity: str, gathered: Gathered,
                  planned: Planned) -> list[Action]:

@@ -6,13 +6,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from connector.domain.actions import Action, ActionKind
-from connector.domain.policies import Role, SafetyStop, other
+from connector.domain.policies import EntityPolicy, Role, SafetyStop, other
 from connector.domain.records import Stake
 from connector.engine.session import Session
 from connector.errors import SafetyStopped
 
 Stakes = Mapping[tuple[str, Role], Stake]
 """What is at stake, by entity and role."""
+Policies = Mapping[str, EntityPolicy]
+"""The rules of each entity."""
 
 
 def stakes(session: Session, entities: Iterable[str]) -> Stakes:
@@ -22,25 +24,26 @@ def stakes(session: Session, entities: Iterable[str]) -> Stakes:
                 for entity in entities for side in session.pair.sides}
 
 
-def suspicious(limits: SafetyStop, found: Stakes) -> bool:
+def suspicious(policies: Policies, found: Stakes) -> bool:
     """Whether so much was read that the run could be beyond its limits: worth planning it."""
-    return any(_beyond(limits.delete_percent, limits, stake.deleted, stake.linked)
-               or _beyond(limits.change_percent, limits, stake.changed, stake.linked)
-               for stake in found.values())
+    return any(_beyond(policies[entity].safety_stop, "delete_percent", stake.deleted, stake)
+               or _beyond(policies[entity].safety_stop, "change_percent", stake.changed, stake)
+               for (entity, _), stake in found.items())
 
 
-def stop_beyond(limits: SafetyStop, found: Stakes, actions: Sequence[Action]) -> None:
+def stop_beyond(policies: Policies, found: Stakes, actions: Sequence[Action]) -> None:
     """Raise `SafetyStopped` where the actions of a run go beyond its limits."""
     for (entity, role), stake in found.items():
+        limits = policies[entity].safety_stop
         mine = [a for a in actions if a.entity == entity and a.target == role]
         deleting = sum(map(_deletes, mine))
         changing = sum(a.kind is ActionKind.UPDATE and not _deletes(a) for a in mine)
-        for number, percent, what in ((deleting, limits.delete_percent, "deleted or deactivated"),
-                                      (changing, limits.change_percent, "changed")):
-            if _beyond(percent, limits, number, stake.linked):
+        for number, limit, what in ((deleting, "delete_percent", "deleted or deactivated"),
+                                    (changing, "change_percent", "changed")):
+            if _beyond(limits, limit, number, stake):
                 raise SafetyStopped(
                     f"{number} of {stake.linked} linked {entity} records of the {role} would be "
-                    f"{what}, more than {percent} %. Nothing was written.",
+                    f"{what}, more than {getattr(limits, limit)} %. Nothing was written.",
                     hint=f"See `connector plan`. If that is right, sync with --no-safety-stop; "
                          f"else put the records of the {other(role)} right and sync again.")
 
@@ -50,5 +53,5 @@ def _deletes(action: Action) -> bool:
         change.rule.startswith("on_delete") for change in action.changes)
 
 
-def _beyond(percent: int, limits: SafetyStop, number: int, linked: int) -> bool:
-    return number >= limits.at_least and number * 100 > percent * linked
+def _beyond(limits: SafetyStop, limit: str, number: int, stake: Stake) -> bool:
+    return number >= limits.at_least and number * 100 > getattr(limits, limit) * stake.linked
