@@ -11,6 +11,9 @@ from connector.errors import RequestRefused
 PREFIX = "custom_fields."
 _TYPES = {FieldType.INTEGER: "number", FieldType.DECIMAL: "number", FieldType.MONEY: "number",
           FieldType.BOOLEAN: "checkbox", FieldType.DATE: "date"}
+_SERVES = {"text": ("text", "textarea", "dropdown"), "number": ("number", "text"),
+           "date": ("date", "text"), "checkbox": ("checkbox",)}
+"""Which types of a field that is there hold values of a wanted one."""
 
 Call = Callable[..., Any]
 """(method, path, query=…, body=…) → the answer's body. Raises `RequestRefused` for a refusal."""
@@ -42,14 +45,17 @@ class CustomFields:
         return self.of(target)
 
     def add(self, target: str, wanted: Mapping[str, FieldType]) -> list[str]:
-        """Define those of the wanted keys that are not; returns their keys."""
+        """Define those of the wanted keys that are not; returns their keys. Raises
+        `RequestRefused` where one is there with a type that can't hold the values."""
         there = {d["key"]: d for d in self._definitions(target)}
+        types = {key: _TYPES.get(kind, "text") for key, kind in wanted.items()}
+        _fit(target, types, {key: d["field_type"] for key, d in there.items()})
         added = []
-        for key, kind in wanted.items():
+        for key, field_type in types.items():
             if key not in there:
                 self._call("POST", "/api/custom-fields/", body={
                     "target_model": target, "key": key, "label": _label(key),
-                    "field_type": _TYPES.get(kind, "text"), "is_filterable": True})
+                    "field_type": field_type, "is_filterable": True})
             elif not there[key]["is_active"]:
                 self._call("PUT", f"/api/custom-fields/{there[key]['id']}/",
                            body={"is_active": True})
@@ -63,6 +69,14 @@ class CustomFields:
         body = self._call("GET", "/api/custom-fields/",
                           query={"target_model": target, "include_counts": "false"})
         return [d for d in body["definitions"] if d["target_model"] == target]
+
+
+def _fit(target: str, wanted: Mapping[str, str], there: Mapping[str, str]) -> None:
+    for key, field_type in wanted.items():
+        if key in there and there[key] not in _SERVES[field_type]:
+            raise RequestRefused(f"The custom field {key} of {target} is a {there[key]}; "
+                                 f"a {field_type} is needed.",
+                                 hint="Its type can't be changed: map another field.")
 
 
 def _label(key: str) -> str:

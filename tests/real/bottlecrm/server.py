@@ -7,7 +7,6 @@ what is the same every time: a virtual environment, and a stopped PostgreSQL wit
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -130,6 +129,8 @@ def _cache() -> Path:
 @contextmanager
 def _locked() -> Iterator[None]:
     """One at a time fills the cache; whoever comes later finds it filled."""
+    import fcntl
+
     with (_cache() / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -30,7 +30,8 @@ def web() -> Iterator[responses.RequestsMock]:
         answers(mock, "GET", "org/settings/", {"name": "Us", "default_currency": "USD"})
         answers(mock, "GET", "profile/", {"user_obj": {"role": "ADMIN"}})
         answers(mock, "GET", "custom-fields/", {"definitions": [
-            {"id": key, "key": key, "target_model": "Account", "is_active": True}
+            {"id": key, "key": key, "target_model": "Account", "field_type": "text",
+             "is_active": True}
             for key in ("rank", "connector_ref")]})
         answers(mock, "GET", "accounts/", accounts())
         yield mock
@@ -218,6 +219,13 @@ def test_definitions_are_added_in_the_right_type_and_only_once(web: responses.Re
                                                         "terms")]
     assert {body["key"]: body["field_type"] for body in sent(web, "POST")} == {
         "credit_limit": "number", "on_hold": "checkbox", "due_on": "date", "terms": "text"}
+
+
+def test_a_field_of_another_type_is_told(web: responses.RequestsMock, crm: BottleCrm) -> None:
+    with pytest.raises(RequestRefused, match="rank of Account is a text; a checkbox is needed"):
+        crm.prepare("accounts", {"custom_fields.score": FieldType.TEXT,
+                                 "custom_fields.rank": FieldType.BOOLEAN})
+    assert sent(web, "POST") == []
 
 
 def test_only_administrators_add_them(web: responses.RequestsMock, crm: BottleCrm) -> None:
