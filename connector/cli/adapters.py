@@ -56,7 +56,8 @@ def _kind(name: str, found_at: str) -> Kind:
     except ConfigInvalid as error:
         return Kind(name, found_at, error=str(error))
     if not isinstance(capabilities, Capabilities):
-        return Kind(name, found_at, error="Its class does not say its `capabilities`.")
+        return Kind(name, found_at, error=(
+            "Its class does not say what it can do; give it the class attribute `capabilities`."))
     return Kind(name, found_at, capabilities)
 
 
