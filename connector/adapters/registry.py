@@ -13,6 +13,7 @@ _OWN = {
     "native_crm": "connector.adapters.native_crm:NativeCrm",
     "native_erp": "connector.adapters.native_erp:NativeErp",
     "bottlecrm": "connector.adapters.bottlecrm:BottleCrm",
+    "tryton": "connector.adapters.tryton:Tryton",
     "memory": "connector.adapters.memory:MemoryAdapter",
 }
 

@@ -11,7 +11,7 @@ import re
 import runpy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
@@ -96,6 +96,10 @@ def _iso_date(value: Any) -> date:
         return date.fromisoformat(str(value))
     except ValueError:
         raise ValueError(f"{value!r} is no date like 2026-11-24") from None
+
+
+def _midnight(value: Any) -> datetime:
+    return datetime.combine(_iso_date(value), time(), UTC)
 
 
 def _dmy_date(value: Any) -> date:
@@ -203,6 +207,8 @@ REGISTRY: dict[str, Transform] = {t.name: t for t in (
     Transform("zoned", _instant, lambda v: v.isoformat(),
               "An instant with its offset; written with the offset +00:00."),
     Transform("date_iso", _iso_date, lambda v: v.isoformat(), "A date as 2026-11-24."),
+    Transform("midnight", _midnight, None,
+              "An instant from a date as 2026-11-24: its midnight, UTC. One-way."),
     Transform("date_dmy", _dmy_date, _dmy_text, "A date as 24.11.2026."),
     Transform("vat_number", _vat_number, _same,
               "A tax number in capitals, letters and digits only."),

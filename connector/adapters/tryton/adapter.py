@@ -13,7 +13,7 @@ from connector.adapters.tryton.documents import Invoices, Shipments
 from connector.adapters.tryton.kind import Kind
 from connector.adapters.tryton.parties import Contacts, Customers
 from connector.adapters.tryton.products import Products, StockLevels
-from connector.adapters.tryton.rpc import Rpc, TrytonSettings
+from connector.adapters.tryton.rpc import LOOK_BACK_SECONDS, Rpc, TrytonSettings
 from connector.adapters.tryton.sale_states import SaleWriting
 from connector.adapters.tryton.sales import Sales
 from connector.adapters.tryton.writing import Writing
@@ -41,16 +41,17 @@ class Tryton:
     """Speaks to a Tryton, in the words of its models; see `docs/adapters/tryton.md`."""
 
     settings_model: ClassVar[type[TrytonSettings]] = TrytonSettings
+    capabilities = Capabilities(
+        write_batch=100, read_batch=PAGE, look_back=timedelta(seconds=LOOK_BACK_SECONDS),
+        write_window=timedelta(0), idempotent_create=IdempotentCreate.SEARCH,
+        deletions="tombstone", bulk=True)
 
     def __init__(self, settings: TrytonSettings, clock: Clock, *, page: int = PAGE) -> None:
         self._rpc = Rpc(settings, clock)
         self._page = page
         self._look_back = timedelta(seconds=settings.look_back_seconds)
         self._kinds = {kind.object: kind(self._rpc) for kind in _KINDS}
-        self.capabilities = Capabilities(
-            write_batch=100, read_batch=PAGE, look_back=self._look_back,
-            write_window=timedelta(0), idempotent_create=IdempotentCreate.SEARCH,
-            deletions="tombstone", bulk=True)
+        self.capabilities = replace(self.capabilities, look_back=self._look_back)
 
     def check(self) -> str:
         """See the port."""

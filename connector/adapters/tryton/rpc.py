@@ -28,6 +28,7 @@ from connector.ports import Clock
 
 Row = Mapping[str, Any]
 Context = Mapping[str, Any]
+LOOK_BACK_SECONDS = 300
 _MOST_WARNINGS = 20
 _FOR_NOW = ("database is locked", "could not serialize", "deadlock detected")
 
@@ -41,8 +42,8 @@ class TrytonSettings(HttpSettings):
     company: str | None = Field(
         None, description="the company's name or ID; the user's own, if not given")
     look_back_seconds: int = Field(
-        300, ge=0, description="how long the longest transaction in Tryton takes; a pull reads "
-        "again what changed so long before its cursor")
+        LOOK_BACK_SECONDS, ge=0, description="how long the longest transaction in Tryton takes; "
+        "a pull reads again what changed so long before its cursor")
     contact_relation: str = Field(
         "Contact of", description="the type of relation from a person to a customer that makes "
         "it a contact")

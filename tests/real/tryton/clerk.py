@@ -43,6 +43,10 @@ class Clerk:
                                              list(fields))
         return rows
 
+    def delete_all(self, model: str, domain: list[Any]) -> None:
+        """Delete every record of a domain."""
+        self.do(model, "delete", self.do(model, "search", domain, 0, None, None))
+
     def pay(self, invoice: int, amount: str = "") -> None:
         """Pay an invoice in cash, the whole of it where no amount is given."""
         session, _, _ = self.call("wizard.account.invoice.pay.create", self.context)

@@ -28,10 +28,10 @@ def tryton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrytonServer]:
     yield from server("sqlite", tmp_path_factory.mktemp("tryton"))
 
 
-@pytest.fixture
-def fresh_tryton(tmp_path: Path) -> Iterator[TrytonServer]:
-    """One for a test, without any record of another one."""
-    yield from server("sqlite", tmp_path)
+@pytest.fixture(scope="class")
+def promised_tryton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrytonServer]:
+    """One for the promises of one object."""
+    yield from server("sqlite", tmp_path_factory.mktemp("tryton"))
 
 
 @pytest.fixture(scope="module")

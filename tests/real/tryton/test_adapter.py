@@ -41,17 +41,18 @@ def adapter(server: TrytonServer, *, page: int = 3, **other: Any) -> Tryton:
 
 class TestCustomers(AdapterSuite):
     @pytest.fixture
-    def world(self, fresh_tryton: TrytonServer) -> AdapterWorld:
-        clerk = Clerk(fresh_tryton)
+    def world(self, promised_tryton: TrytonServer) -> AdapterWorld:
+        clerk = Clerk(promised_tryton)
+        clerk.delete_all("party.party", [["id", ">", 1]])
         return AdapterWorld(
-            adapter(fresh_tryton), "customers",
+            adapter(promised_tryton), "customers",
             lambda n: {"name": f"Customer {n}", "contact_mechanisms": {"phone": f"+49 30 {n}"}},
             "name",
             lambda ext, changes: clerk.do("party.party", "write", [int(ext)], dict(changes)),
             lambda ext: clerk.do("party.party", "delete", [int(ext)]),
             invalid={"name": "Nobody", "tax_identifier": "DE1"},
-            wrong_credentials=adapter(fresh_tryton, password=SecretStr("wrong")),
-            unreachable=adapter(fresh_tryton, url=f"http://127.0.0.1:{free_port()}"))
+            wrong_credentials=adapter(promised_tryton, password=SecretStr("wrong")),
+            unreachable=adapter(promised_tryton, url=f"http://127.0.0.1:{free_port()}"))
 
     def test_text_survives(self, world: AdapterWorld) -> None:
         """A party's name is one line: Tryton refuses others."""
@@ -68,19 +69,21 @@ class TestCustomers(AdapterSuite):
 
 class TestProducts(AdapterSuite):
     @pytest.fixture
-    def world(self, fresh_tryton: TrytonServer) -> AdapterWorld:
-        clerk = Clerk(fresh_tryton)
+    def world(self, promised_tryton: TrytonServer) -> AdapterWorld:
+        clerk = Clerk(promised_tryton)
+        clerk.delete_all("product.template", [])
         return AdapterWorld(
-            adapter(fresh_tryton), "products",
+            adapter(promised_tryton), "products",
             lambda n: {"code": f"P-{n}", "name": f"Product {n}", "unit": "u",
+                       "description": f"Text {n}",
                        "tax_percent": Decimal(19), "list_price": Decimal("9.99")},
             "description",
             lambda ext, changes: clerk.do("product.product", "write", [int(ext)], dict(changes)),
             lambda ext: clerk.do("product.product", "delete", [int(ext)]),
             "list_price", [Decimal("0.1"), Decimal("1234567.6543")], "description",
             {"code": "P-2", "name": "No such unit", "unit": "firkin"},
-            wrong_credentials=adapter(fresh_tryton, password=SecretStr("wrong")),
-            unreachable=adapter(fresh_tryton, url=f"http://127.0.0.1:{free_port()}"))
+            wrong_credentials=adapter(promised_tryton, password=SecretStr("wrong")),
+            unreachable=adapter(promised_tryton, url=f"http://127.0.0.1:{free_port()}"))
 
 
 # ---- single things
@@ -232,7 +235,7 @@ def test_a_sale_from_draft_to_payment(erp: Tryton, clerk: Clerk) -> None:
         == (Decimal("100"), Decimal("12.5"), Decimal("87.5000"))
     assert (first["tax_percent"], second["tax_percent"]) == (Decimal(19), Decimal(7))
     assert sale.payload["untaxed_amount"] == Decimal("537.50")
-    assert sale.payload["tax_amount"] == Decimal("90.13")
+    assert sale.payload["tax_amount"] == Decimal("90.12")  # 83.125, to even
     assert sale.payload["progress"] == "draft"
 
     result = updated(erp, "sales", sale, {"lines": [
@@ -374,12 +377,11 @@ def test_a_copy_is_not_taken_for_what_it_is_a_copy_of(erp: Tryton, clerk: Clerk)
     assert records[str(copy)].reference is None
 
 
-def test_an_ended_session_is_renewed(erp: Tryton, tryton: TrytonServer) -> None:
+def test_an_ended_session_is_renewed(erp: Tryton) -> None:
     assert erp.check()
-    session = Clerk(tryton, tryton.admin)
-    rows = session.read("ir.session", [], "key")
-    session.do("ir.session", "delete", [row["id"] for row in rows if row["id"] != 1][:-1])
-    assert erp.check()
+    erp._rpc.ask("common.db.logout")
+    made = created(erp, "customers", {"name": "After the end"})
+    assert read(erp, "customers")[0][made.external_id].payload["name"] == "After the end"
 
 
 # ---- transactions side by side
