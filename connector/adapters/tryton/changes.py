@@ -56,26 +56,40 @@ def pull(kind: Kind, cursor: str | None, page: int, look_back: timedelta) -> Ite
             newest = _rows(kind, source, None, 1, newest=True)
             if newest:
                 place.places[source.model] = newest[0][0]
-        sources = sources[:1]
-    elif place.alive - alive:
-        yield from _gone(kind, place, place.alive - alive, page)
-    given: dict[str, str] = {}
+        yield from _changed(kind, sources[:1], place, page, timedelta(0))
+    else:
+        if gone := place.alive - alive:
+            yield from _gone(kind, place, gone, page)
+        yield from _changed(kind, sources, place, page, look_back)
     for source in sources:
-        start = _behind(place.places.get(source.model), look_back)
-        while rows := _rows(kind, source, start, page):
-            start = place.places[source.model] = rows[-1][0]
-            ids = {id for _, some in rows for id in some}
-            records = [record for record in _records(kind, rows, ids)
-                       if given.get(record.external_id) != record.version]
-            given |= {record.external_id: record.version for record in records}
-            place.alive |= ids & {kind.internal(record.external_id) for record in records}
-            if records:
-                yield Page(tuple(records), str(place))
-            if len(rows) < page:
-                break
-    for source in _known(kind):
         place.places[source.model] = _ahead(place.places.get(source.model), now)
     yield Page((), str(place))
+
+
+def _changed(kind: Kind, sources: Sequence[Source], place: Cursor, page: int,
+             look_back: timedelta) -> Iterator[Page]:
+    """The records that the sources' rows lead to, in rounds: a page of rows of each source, then
+    what they lead to, which often is the same. `place` moves on with every round."""
+    starts = {source.model: _behind(place.places.get(source.model), look_back)
+              for source in sources}
+    left, given = list(sources), dict[str, str]()
+    while left:
+        ids: dict[int, None] = {}
+        for source in list(left):
+            rows = _rows(kind, source, starts[source.model], page)
+            if rows:
+                starts[source.model] = rows[-1][0]
+            if len(rows) < page:
+                left.remove(source)
+            ids |= dict.fromkeys(id for _, some in rows for id in some)
+        for part in _parts(list(ids), page):
+            records = [r for r in _records(kind, part) if given.get(r.external_id) != r.version]
+            given |= {record.external_id: record.version for record in records}
+            place.alive |= {id for r in records if (id := kind.internal(r.external_id))}
+            if part[-1] == next(reversed(ids)):
+                place.places |= {model: at for model, at in starts.items() if at is not None}
+            if records:
+                yield Page(tuple(records), str(place))
 
 
 def _known(kind: Kind) -> list[Source]:
@@ -108,22 +122,23 @@ def _ids(value: Any) -> list[int]:
     return list(value) if isinstance(value, list) else [value]
 
 
-def _records(kind: Kind, rows: Sequence[tuple[Place, list[int]]],
-             ids: Iterable[int]) -> list[RemoteRecord]:
-    """The records that rows lead to, in the order of the rows."""
-    order = {id: n for n, (_, some) in enumerate(rows) for id in some}
-    found = [record for _, record in kind.find(list(ids))]
+def _records(kind: Kind, ids: Sequence[int]) -> list[RemoteRecord]:
+    """The records with these IDs, in the order given."""
+    order = {id: n for n, id in enumerate(ids)}
+    found = [record for _, record in kind.find(ids)]
     return sorted(found, key=lambda record: order.get(kind.internal(record.external_id) or 0, 0))
 
 
 def _gone(kind: Kind, place: Cursor, ids: set[int], page: int) -> Iterator[Page]:
     """Tombstones for records that were there."""
-    left = sorted(ids)
-    for start in range(0, len(left), page):
-        some = left[start:start + page]
-        place.alive -= set(some)
+    for part in _parts(sorted(ids), page):
+        place.alive -= set(part)
         yield Page(tuple(RemoteRecord(external, "deleted", {}, True)
-                         for id in some for external in kind.externals(id)), str(place))
+                         for id in part for external in kind.externals(id)), str(place))
+
+
+def _parts(ids: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    return (ids[start:start + size] for start in range(0, len(ids), size))
 
 
 def _behind(place: Place | None, look_back: timedelta) -> Place | None:

@@ -97,8 +97,7 @@ class Invoices(_Documents):
                                        "quantity", "unit.digits", "unit.symbol", "unit_price",
                                        "taxes.rate", "_timestamp")))
     locks: ClassVar[Mapping[str, str]] = {"lines": "account.invoice.line"}
-    sources = (Source("account.invoice"), Source("account.invoice.line", "invoice"),
-               Source("account.invoice-account.move.line", "invoice"))
+    sources = (Source("account.invoice"), Source("account.invoice.line", "invoice"))
     cannot_write = _NOT_WRITTEN.format("invoices")
     schema = ObjectSchema(
         frozenset({"id", "number", "reference", "kind", "state", "payment_state", "invoice_date",

@@ -46,6 +46,7 @@ class Kind:
     locks: ClassVar[Mapping[str, str]] = {}
     sources: ClassVar[tuple[Source, ...]] = ()
     schema: ClassVar[ObjectSchema]
+    at_once: ClassVar[int] = 100  # records in one call that writes
     cannot_write: ClassVar[str] = ""  # why, where nothing of it can be written
 
     def __init__(self, rpc: Rpc) -> None:

@@ -39,6 +39,8 @@ class _Parties(Kind):
         Source("party.party"), Source("party.contact_mechanism", "party"),
         Source("party.identifier", "party"))
 
+    _contact_type: int | None = None
+
     def referenced(self, references: Sequence[str]) -> dict[str, int]:
         rows = self.rpc.read("party.identifier", [
             ["code", "in", list(references)], ["type", "=", None]], ["code", "party"],
@@ -63,9 +65,11 @@ class _Parties(Kind):
         """The type of relation that makes a person a contact; None where there is none."""
         if "relations" not in self.described(self.model):
             return None
-        name = self.rpc.settings.contact_relation
-        rows = self.rpc.read("party.relation.type", [["name", "=", name]], ["name"])
-        return int(rows[0]["id"]) if rows else None
+        if self._contact_type is None:
+            name = self.rpc.settings.contact_relation
+            rows = self.rpc.read("party.relation.type", [["name", "=", name]], ["name"])
+            self._contact_type = int(rows[0]["id"]) if rows else None
+        return self._contact_type
 
     def _mechanism_of(self, row: Row | None, type: str) -> Row | None:
         rows = [] if row is None else [m for m in row["contact_mechanisms."] if m["type"] == type]
@@ -109,9 +113,13 @@ class Customers(_Parties):
         "contact_mechanisms", *(f"address.{f}" for f in _ADDRESS),
         *(f"contact_mechanisms.{m}" for m in MECHANISMS)}))
 
+    _own: list[int] | None = None
+
     def domain(self) -> list[Any]:
-        own = [row["party"] for row in self.rpc.read("company.company", [], ["party"])]
-        domain: list[Any] = [["id", "not in", own]]
+        if self._own is None:
+            rows = self.rpc.read("company.company", [], ["party"])
+            self._own = [row["party"] for row in rows]
+        domain: list[Any] = [["id", "not in", self._own]]
         type = self.contact_type()
         if type is not None:
             domain.append(["relations", "not where", [["type", "=", type]]])
@@ -160,7 +168,8 @@ class Customers(_Parties):
         if terms:
             known["terms"] = by(self.rpc.read(
                 "account.invoice.payment_term", [["name", "in", sorted(terms)]], ["name"]), "name")
-        if any(p.get("tax_identifier") for p in payloads):
+        if self.rpc.settings.check_tax_identifiers and any(
+                p.get("tax_identifier") for p in payloads):
             known["types"] = {type for type, _ in self.rpc.ask(
                 "model.party.identifier.get_types", dict(self.rpc.context))}
         return known

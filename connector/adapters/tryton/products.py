@@ -34,6 +34,7 @@ class Categories:
     """The accounting categories: which taxes a product bears comes from its category."""
 
     def __init__(self, rpc: Rpc) -> None:
+        self._default = rpc.settings.account_category
         self._rows = by(rpc.read("product.category", [["accounting", "=", True]], [
             "name", "parent", "taxes_parent", "customer_taxes.rate", "customer_taxes.type"],
             order=[["id", "ASC"]]), "id")
@@ -45,10 +46,17 @@ class Categories:
             row = self._rows[row["parent"]]
         return list(row["customer_taxes."]) if row else []
 
+    def default(self) -> int:
+        """The category of products whose tax is not given. Raises `Unfit`."""
+        for id, row in self._rows.items():
+            if self._default in (None, row["name"]):
+                return int(id)
+        raise Unfit(f"Tryton has no accounting category {self._default or ''}; add it there.")
+
     def with_percent(self, wanted: Any) -> int:
         """The oldest category with taxes of so many percent. Raises `Unfit`."""
         for id in self._rows:
-            if percent(self.taxes(id)) == Decimal(str(wanted or 0)):
+            if percent(self.taxes(id)) == Decimal(str(wanted)):
                 return int(id)
         raise Unfit(f"Tryton has no accounting category with {wanted} % tax; add it there.")
 
@@ -66,7 +74,7 @@ class Products(Kind):
     locks: ClassVar[Mapping[str, str]] = {"template": "product.template",
                                           "identifiers": "product.identifier"}
     sources = _MOVED
-    written = "product.template"
+    at_once = 25  # with more, Tryton's check that codes are unique is too long for SQLite
     schema = ObjectSchema(frozenset({
         "id", "code", "name", "description", "active", "type", "unit", "list_price", "currency",
         "tax_percent", "quantity", "forecast_quantity"}))
@@ -86,13 +94,11 @@ class Products(Kind):
         if not rows:
             return []
         categories = Categories(self.rpc)
-        (company,) = self.rpc.read("company.company", [["id", "=", self.rpc.context["company"]]],
-                                   ["currency.code"])
         codes = {i["code"]: row["id"] for row in rows for i in row["identifiers."]
                  if i["type"] is None and ":" in i["code"]}
         ours = {id: code for code, id in self.referenced(list(codes)).items()} if codes else {}
         return [self.record(row, {**self._payload(row, categories),
-                                  "currency": company["currency."]["code"]}, ours.get(row["id"]))
+                                  "currency": self.rpc.currency["code"]}, ours.get(row["id"]))
                 for row in rows]
 
     def _payload(self, row: Row, categories: Categories) -> Values:
@@ -112,6 +118,10 @@ class Products(Kind):
         stamps = super().timestamps(row)
         return {name: stamp for name, stamp in stamps.items() if stamp is not None}
 
+    @property
+    def written(self) -> str:
+        return "product.template"
+
     def target(self, row: Row) -> int:
         return int(row["template."]["id"])
 
@@ -123,9 +133,11 @@ class Products(Kind):
         known = self._known([i.payload for i in intents], new=True)
 
         def make(intent: Intent) -> Values:
-            payload = {"type": "goods", "active": True, "unit": "u", "tax_percent": None,
-                       **intent.payload}
+            payload = {"type": "goods", "active": True, **intent.payload}
+            payload["unit"] = payload.get("unit") or "u"
             values = self._values(payload, None, known)
+            if "account_category" not in values:
+                values["account_category"] = known["categories"].default()
             (variant,) = values.pop("products", [["create", [{}]]])
             variant[1][0]["identifiers"] = [["create", [{"code": intent.reference}]]]
             return {"salable": True, "sale_uom": values["default_uom"], **values,
@@ -157,9 +169,9 @@ class Products(Kind):
             (variant if own else values)["list_price"] = _amount(changed["list_price"])
         if changed.get("active"):
             values["active"] = True
-        if changed.get("unit") or ("unit" in changed and not found):
+        if changed.get("unit"):
             values["default_uom"] = _unit(changed["unit"], known["units"])
-        if "tax_percent" in changed:
+        if changed.get("tax_percent") is not None:
             values["account_category"] = known["categories"].with_percent(changed["tax_percent"])
         if "code" in changed:
             variant["suffix_code"] = _suffix(changed["code"], (row.get("template.") or {}))

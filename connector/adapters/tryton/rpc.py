@@ -47,6 +47,12 @@ class TrytonSettings(HttpSettings):
     contact_relation: str = Field(
         "Contact of", description="the type of relation from a person to a customer that makes "
         "it a contact")
+    account_category: str | None = Field(
+        None, description="the accounting category of new products whose tax is not given; the "
+        "oldest one, if not named")
+    check_tax_identifiers: bool = Field(
+        True, description="whether Tryton checks new tax numbers; if not, they are kept without "
+        "a type")
     skip_warnings: tuple[str, ...] = Field(
         (), description="names of warnings to be answered with yes, such as credit_limit_amount; "
         "`*` stands for any characters")
@@ -100,6 +106,7 @@ class Rpc:
         self._http = Connection(settings, self._session, clock)
         self._lock = threading.Lock()
         self._context: Context | None = None
+        self._currency: Row | None = None
         self.time: datetime | None = None
         """Tryton's own time when it answered last, as its web server gives it."""
 
@@ -118,6 +125,15 @@ class Rpc:
                                     hint="Give the user a company in Tryton, or name one here.")
             self._context = {**kept, "company_filter": "one"}
         return self._context
+
+    @property
+    def currency(self) -> Row:
+        """The company's currency: its `id` and `code`."""
+        if self._currency is None:
+            (company,) = self.read("company.company", [["id", "=", self.context["company"]]],
+                                   ["currency.code"])
+            self._currency = company["currency."]
+        return self._currency
 
     def _company(self, wanted: str, context: Context) -> int:
         own = list(context.get("companies") or ())

@@ -108,10 +108,8 @@ class Sales(Kind):
         lines = [line for p in payloads for line in p.get("lines") or ()]
         products = {_id(line.get("product")) for line in lines} - {None}
         codes = {p.get("currency") for p in payloads} - {None}
-        (company,) = self.rpc.read("company.company", [["id", "=", self.rpc.context["company"]]],
-                                   ["currency.code"])
         return {
-            "currency": company["currency."]["id"],
+            "currency": self.rpc.currency["id"],
             "currencies": by(self.rpc.read("currency.currency", [["code", "in", sorted(codes)]],
                                            ["code"]), "code") if codes else {},
             "warehouses": warehouses(self.rpc),

@@ -111,15 +111,18 @@ class Writing:
     def _each(self, items: Sequence[Item], send: Callable[[Sequence[Item]], list[int]],
               done: dict[int, int]) -> None:
         """Send items by one call, or in halves where that is refused; IDs go into `done`."""
-        if not items:
-            return
+        for start in range(0, len(items), self._kind.at_once):
+            self._at_once(items[start:start + self._kind.at_once], send, done)
+
+    def _at_once(self, items: Sequence[Item], send: Callable[[Sequence[Item]], list[int]],
+                 done: dict[int, int]) -> None:
         try:
             done.update(zip((n for n, _ in items), send(items), strict=True))
         except Refused as error:
             if len(items) > 1:
                 half = len(items) // 2
-                self._each(items[:half], send, done)
-                self._each(items[half:], send, done)
+                self._at_once(items[:half], send, done)
+                self._at_once(items[half:], send, done)
             else:
                 self.results[items[0][0]] = WriteResult(
                     WriteStatus.STALE if error.stale else WriteStatus.REJECTED, error=str(error))
