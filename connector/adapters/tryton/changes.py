@@ -14,7 +14,6 @@ from connector.errors import CursorExpired
 
 CLOCKS_APART = timedelta(seconds=60)
 """How far the clocks of Tryton's web server and its database may be apart."""
-_BEFORE_ALL = "0001-01-01T00:00:00+00:00"
 Place = tuple[str, int]
 """The (last_modified_at, id) of the row read last."""
 
@@ -62,7 +61,9 @@ def pull(kind: Kind, cursor: str | None, page: int, look_back: timedelta) -> Ite
             yield from _gone(kind, place, gone, page)
         yield from _changed(kind, sources, place, page, look_back)
     for source in sources:
-        place.places[source.model] = _ahead(place.places.get(source.model), now)
+        ahead = _ahead(place.places.get(source.model), now)
+        if ahead is not None:
+            place.places[source.model] = ahead
     yield Page((), str(place))
 
 
@@ -147,11 +148,11 @@ def _behind(place: Place | None, look_back: timedelta) -> Place | None:
     return (datetime.fromisoformat(place[0]) - look_back).isoformat(), 0
 
 
-def _ahead(place: Place | None, now: datetime | None) -> Place:
+def _ahead(place: Place | None, now: datetime | None) -> Place | None:
     """Where a source stands that has been read to its end: at the time of the pull, if nothing
     has changed for long, so that the next one need not read the same rows again."""
     if now is None:
-        return place or (_BEFORE_ALL, 0)
+        return place
     complete = ((now - CLOCKS_APART).isoformat(), 0)
     if place is None:
         return complete

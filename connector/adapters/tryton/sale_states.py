@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from connector.adapters.tryton.kind import Found
-from connector.adapters.tryton.rpc import Refused
+from connector.adapters.tryton.kind import Found, Kind
+from connector.adapters.tryton.rpc import Refused, Rpc
 from connector.adapters.tryton.writing import Item, Writing
-from connector.domain.records import WriteResult, WriteStatus
+from connector.domain.records import Intent, WriteResult, WriteStatus
 from connector.errors import RetryLater
 
 _STEPS = {"draft": ("quote", "confirm"), "quotation": ("confirm",), "confirmed": ("process",)}
@@ -18,8 +18,11 @@ class SaleWriting(Writing):
     """A batch of sales: quotations become drafts before they are changed, and each sale is moved
     to the state that its payload asks for as `progress`."""
 
-    def _opened(self, items: Sequence[Item], fresh: dict[int, Found]) -> list[Item]:
+    def __init__(self, rpc: Rpc, kind: Kind, intents: Sequence[Intent]) -> None:
+        super().__init__(rpc, kind, intents)
         self._reopened: dict[int, int] = {}
+
+    def _opened(self, items: Sequence[Item], fresh: dict[int, Found]) -> list[Item]:
         quoted = [(n, values) for n, values in items
                   if fresh[n][0]["state"] == "quotation" and set(values) - {"reference"}]
 
@@ -38,7 +41,8 @@ class SaleWriting(Writing):
         return [(n, values) for n, values in items if n not in self.results]
 
     def _moved(self, done: Mapping[int, int]) -> dict[int, str]:
-        reopened: Mapping[int, int] = getattr(self, "_reopened", {})
+        reopened = self._reopened
+        self._act("quote", {n: id for n, id in reopened.items() if n not in done})
         wanted = {n: self._intents[n].payload.get("progress") for n in done
                   if self._intents[n].payload.get("progress") or n in reopened}
         refusals: dict[int, str] = {}

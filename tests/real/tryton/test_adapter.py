@@ -369,6 +369,24 @@ def test_one_bad_record_among_many_harms_no_other(erp: Tryton) -> None:
         == [None if n == 7 else f"Many {n}" for n in range(20)]
 
 
+def test_a_customer_is_archived_or_deleted(erp: Tryton, clerk: Clerk) -> None:
+    made = created(erp, "customers", {"name": "Going"})
+    result = updated(erp, "customers", made, {"active": False})
+    assert result.record is not None, result.error
+    assert result.record.payload["active"] is False
+    assert not read(erp, "customers")[0][made.external_id].payload["active"]
+    (stale,) = write(erp, "customers", Operation.DELETE, {}, record=made)
+    (gone,) = write(erp, "customers", Operation.DELETE, {}, record=result.record)
+    (again,) = write(erp, "customers", Operation.DELETE, {}, record=result.record)
+    assert (stale.status, gone.status, again.status) == (
+        WriteStatus.STALE, WriteStatus.DELETED, WriteStatus.GONE)
+    buyer = created(erp, "customers", {"name": "Bound", "address": {"city": "Worms"}})
+    created(erp, "sales", order(buyer, stocked(erp, clerk, "B-1", 1)))
+    (refused,) = write(erp, "customers", Operation.DELETE, {}, record=buyer)
+    assert refused.status is WriteStatus.REJECTED
+    assert refused.error
+
+
 def test_a_copy_is_not_taken_for_what_it_is_a_copy_of(erp: Tryton, clerk: Clerk) -> None:
     made = created(erp, "customers", {"name": "Original"})
     (copy,) = clerk.do("party.party", "copy", [int(made.external_id)], {})

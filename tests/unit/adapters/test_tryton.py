@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,11 +15,12 @@ import responses
 from pydantic import SecretStr
 
 from connector.adapters.tryton import Tryton, TrytonSettings
-from connector.adapters.tryton.changes import Cursor, parsed
-from connector.adapters.tryton.kind import line_numbers
+from connector.adapters.tryton.changes import Cursor, parsed, pull
+from connector.adapters.tryton.kind import Kind, Source, line_numbers
 from connector.adapters.tryton.parties import _joined, _parts
 from connector.adapters.tryton.rpc import Refused, Rpc, day, number, packed, unpacked
 from connector.adapters.tryton.sales import _discount, _discounted, progress
+from connector.adapters.tryton.writing import Writing
 from connector.adapters.wire import dumps
 from connector.domain.records import Batch, Intent, Operation, WriteStatus
 from connector.errors import (
@@ -265,6 +267,133 @@ def test_line_numbers_stay_with_their_lines() -> None:
 ])
 def test_progress_is_one_word(state: str, shipped: str, invoiced: str, told: str) -> None:
     assert progress({"state": state, "shipment_state": shipped, "invoice_state": invoiced}) == told
+
+
+# ---- pulls, and batches that are refused
+
+
+class Things(Kind):
+    """Records with a name and nothing else; `book` is what Tryton holds."""
+
+    object = "things"
+    model = "thing"
+    fields = ("name", "_timestamp")
+    sources = (Source("thing"), Source("part", "thing"))
+
+    def __init__(self, calls: Rpc, book: dict[str, list[dict[str, Any]]]) -> None:
+        super().__init__(calls)
+        self.book = book
+        self.reads: list[list[int]] = []
+
+    def find(self, ids: Any) -> Any:
+        self.reads.append(sorted(ids))
+        rows = [row for row in self.book["thing"] if row["id"] in ids]
+        return [(row, self.record(row, {"name": row["name"]}, None)) for row in rows]
+
+    def referenced(self, references: Any) -> dict[str, int]:
+        return {}
+
+    def creations(self, intents: Any) -> list[Any]:
+        return [dict(intent.payload) for intent in intents]
+
+
+class Book(Rpc):
+    """A Tryton that is a dictionary of rows; it refuses a row that is named `bad`."""
+
+    def __init__(self, book: dict[str, list[dict[str, Any]]]) -> None:
+        super().__init__(SETTINGS, VirtualClock())
+        self._context = {"company": 1}
+        self.book = book
+        self.calls: list[int] = []
+
+    def ids(self, model: str, domain: Any) -> list[int]:
+        return [row["id"] for row in self.book[model]]
+
+    def ask(self, method: str, *params: Any) -> Any:
+        assert method == "model.ir.model.search_read"
+        return [{"name": name} for name in self.book]
+
+    def read(self, model: str, domain: Any, fields: Any, *, limit: int | None = None,
+             order: Any = None, context: Any = None) -> list[Any]:
+        rows = sorted(self.book[model], key=lambda row: (row["last_modified_at"], row["id"]))
+        for _, (_, _, at), both in domain:
+            after = at.isoformat(timespec="microseconds") + "+00:00", both[1][2]
+            rows = [row for row in rows if (row["last_modified_at"], row["id"]) > after]
+        if order[0][1] == "DESC":
+            rows.reverse()
+        return [{"id": row["id"], "thing": row.get("thing"),
+                 "last_modified_at": row["last_modified_at"]} for row in rows[:limit]]
+
+    def change(self, method: str, *params: Any, context: Any = None) -> Any:
+        self.calls.append(len(params[0]))
+        if any(values["name"] == "bad" for values in params[0]):
+            raise Refused("UserError", "No.")
+        first = len(self.book["thing"]) + 1
+        self.book["thing"] += [thing(first + n, 0, values["name"])
+                               for n, values in enumerate(params[0])]
+        return list(range(first, first + len(params[0])))
+
+
+def thing(id: int, minute: int, name: str = "x", of: int | None = None) -> dict[str, Any]:
+    return {"id": id, "name": name, "thing": of, "_timestamp": f"{minute}",
+            "last_modified_at": f"2026-11-24T09:{minute:02}:00.000000+00:00"}
+
+
+def pulled(kind: Things, cursor: str | None, look_back: int = 0) -> tuple[list[str], str]:
+    pages = list(pull(kind, cursor, 2, timedelta(minutes=look_back)))
+    return [f"-{r.external_id}" if r.deleted else r.external_id
+            for page in pages for r in page.records], pages[-1].cursor
+
+
+def test_a_pull_follows_times_parts_and_deletions() -> None:
+    book = {"thing": [thing(n, n) for n in range(1, 6)], "part": [thing(1, 1, of=2)]}
+    kind = Things(Book(book), book)
+    assert pulled(kind, None)[0] == ["1", "2", "3", "4", "5"]
+    _, cursor = pulled(kind, None)
+    assert pulled(kind, cursor)[0] == ["5", "2"]  # what was read last is read again
+    del book["thing"][0]
+    book["part"].append(thing(2, 7, of=3))
+    book["thing"][3] = thing(5, 8)
+    read, cursor = pulled(kind, cursor)
+    assert read[0] == "-1"
+    assert set(read[1:]) == {"2", "3", "5"}
+    assert "-1" not in pulled(kind, cursor)[0]
+
+
+def test_a_late_commit_within_the_look_back_is_read() -> None:
+    book: dict[str, list[dict[str, Any]]] = {"thing": [thing(9, 30)], "part": []}
+    kind = Things(Book(book), book)
+    _, cursor = pulled(kind, None)
+    book["thing"].append(thing(3, 26))
+    assert "3" not in pulled(kind, cursor)[0]
+    assert "3" in pulled(kind, cursor, look_back=5)[0]
+
+
+def test_what_many_rows_lead_to_is_read_once_a_round() -> None:
+    book = {"thing": [thing(1, 1)], "part": [thing(n, n, of=1) for n in range(1, 3)]}
+    kind = Things(Book(book), book)
+    _, cursor = pulled(kind, None)
+    kind.reads.clear()
+    assert pulled(kind, cursor, look_back=9)[0] == ["1"]
+    assert kind.reads == [[1]]
+
+
+def test_a_refused_batch_is_halved_until_the_bad_record_stands_alone() -> None:
+    book: dict[str, list[dict[str, Any]]] = {"thing": []}
+    calls = Book(book)
+    intents = [Intent(str(n), "thing", str(n), "erp", Operation.CREATE,
+                      {"name": "bad" if n == 5 else f"n{n}"}, {}, f"crm:{n}") for n in range(8)]
+    writing = Writing(calls, Things(calls, book), intents)
+    writing.create()
+    assert calls.calls == [8, 4, 4, 2, 1, 1, 2]
+    results = [writing.results[n] for n in range(8)]
+    assert [r.status for r in results] == [
+        WriteStatus.REJECTED if n == 5 else WriteStatus.CREATED for n in range(8)]
+    assert results[5].error == "No."
+    assert [r.record and r.record.payload["name"] for r in results] \
+        == [None if n == 5 else f"n{n}" for n in range(8)]
+    assert results[0].record is not None
+    assert results[0].record.reference == "crm:0"
 
 
 def test_nothing_is_written_to_what_is_only_read() -> None:
