@@ -51,7 +51,8 @@ Backend = Literal["sqlite", "postgresql"]
 @dataclass(frozen=True, slots=True)
 class TrytonServer:
     """A Tryton that runs. `user` has the rights of a sales clerk; `boss`, with the same password,
-    may also sell past a credit limit; `admin` is the administrator."""
+    may also sell past a credit limit; `admin` is the administrator. `dsn` leads to the database
+    itself, where that is PostgreSQL."""
 
     url: str
     database: str = DATABASE
@@ -59,6 +60,7 @@ class TrytonServer:
     boss: str = "boss"
     admin: str = "admin"
     password: str = PASSWORD
+    dsn: str = ""
 
 
 def missing(backend: Backend = "sqlite") -> str | None:
@@ -83,7 +85,7 @@ def running(folder: Path, backend: Backend = "sqlite") -> Iterator[TrytonServer]
     python, seeded = installed(), prepared(folder, backend)
     with _database(folder / "data", backend, seeded) as uri, \
             _gunicorn(python, _config(folder, uri), folder / "tryton.log") as url:
-        yield TrytonServer(url)
+        yield TrytonServer(url, dsn=uri.replace("@/?", f"@/{DATABASE}?") if "@" in uri else "")
 
 
 def installed() -> Path:
