@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from connector.adapters.tryton.kind import Kind, Source, Values, line_numbers
+from connector.adapters.tryton.kind import UNNUMBERED, Kind, Source, Values, line_numbers
 from connector.adapters.tryton.products import percent, quantity
 from connector.adapters.tryton.rpc import Row
 from connector.domain.records import ObjectSchema, RemoteRecord
@@ -71,7 +71,7 @@ def _shipment(row: Row, numbers: Mapping[int, int]) -> Values:
     moves = [move for move in row["outgoing_moves."] if move["state"] == "done"]
     lines: dict[int, Values] = {}
     for move in moves:
-        line_no = numbers.get(_sale_line(move["origin"]) or 0, 1_000_000 + move["id"])
+        line_no = numbers.get(_sale_line(move["origin"]) or 0, UNNUMBERED + move["id"])
         unit = move["unit."]
         line = lines.setdefault(line_no, {"line_no": line_no, "product": move["product"],
                                           "quantity": Decimal(0), "unit": unit["symbol"]})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, ClassVar
@@ -17,7 +17,8 @@ from connector.errors import RequestRefused
 Values = dict[str, Any]
 Found = tuple[Row, RemoteRecord]
 """A record in Tryton's own shape, and as it is given to the engine."""
-_ROW_BY_ROW = 1_000_000
+UNNUMBERED = 1_000_000
+"""What is added to the ID of a line that has no number of its own."""
 
 
 class Unfit(ValueError):
@@ -196,7 +197,7 @@ def sendable(values: Values) -> None:
         raise Unfit(f"It can't be sent: {error}.") from None
 
 
-def each(make: Any, items: Iterable[Any]) -> list[Values | Unfit]:
+def each(make: Callable[[Any], Values], items: Iterable[Any]) -> list[Values | Unfit]:
     """`make` of each item, an `Unfit` in its place where it raises one."""
     results: list[Values | Unfit] = []
     for item in items:
@@ -222,6 +223,6 @@ def line_numbers(lines: Sequence[Row]) -> dict[int, int]:
     else a large number made of its ID."""
     taken = [line["sequence"] for line in lines]
     return {line["id"]: line["sequence"]
-            if line["sequence"] and 0 < line["sequence"] < _ROW_BY_ROW
+            if line["sequence"] and 0 < line["sequence"] < UNNUMBERED
             and taken.count(line["sequence"]) == 1
-            else _ROW_BY_ROW + line["id"] for line in lines}
+            else UNNUMBERED + line["id"] for line in lines}

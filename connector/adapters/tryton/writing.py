@@ -41,7 +41,10 @@ class Writing:
 
     def _create(self, items: Sequence[Item]) -> list[int]:
         ids = self._rpc.change(f"model.{self._kind.written}.create", [v for _, v in items])
-        return self._kind.made(ids)
+        try:
+            return self._kind.made(ids)
+        except RetryLater as error:  # they are there
+            raise OutcomeUnknown(error.message, after=error.after, hint=error.hint) from error
 
     def update(self) -> None:
         """Write what differs, to records that are still as they were read."""
@@ -142,8 +145,8 @@ class Writing:
 
     def _told(self, done: Mapping[int, int], status: WriteStatus) -> None:
         """The results of what was written, read anew."""
-        refusals = self._moved(done)
         try:
+            refusals = self._moved(done)
             found = {row["id"]: record for row, record in self._kind.find(list(done.values()))}
         except RetryLater as error:
             for n in done:  # it was made, and what it looks like is not known

@@ -20,7 +20,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -244,12 +244,12 @@ def main(arguments: list[str]) -> None:
     options, folders = {a for a in arguments if a == "--postgresql"}, arguments[1:2]
     if arguments[:1] != ["up"] or len(folders) + len(options) + 1 != len(arguments):
         raise SystemExit("usage: python -m tests.real.tryton.server up FOLDER [--postgresql]")
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    with running(Path(folders[0]).resolve(),
-                 "postgresql" if options else "sqlite") as server:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    with suppress(KeyboardInterrupt), running(
+            Path(folders[0]).resolve(), "postgresql" if options else "sqlite") as server:
         sys.stdout.write(json.dumps(asdict(server)) + "\n")
         sys.stdout.flush()
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        signal.pause()
 
 
 if __name__ == "__main__":
