@@ -4,7 +4,10 @@ BIN := .venv/bin
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 
-.PHONY: demo test check lint types contracts bench lock clean
+SEEDS ?= 50000
+MINUTES ?= 120
+
+.PHONY: demo test check lint types contracts torture bench lock clean
 
 demo: .venv/runtime
 	$(BIN)/connector demo $(if $(KEEP),--keep)
@@ -22,6 +25,9 @@ types: .venv/develop
 
 contracts: .venv/develop
 	$(BIN)/lint-imports
+
+torture: .venv/develop
+	$(BIN)/python -m connector.testing.torture --seeds $(SEEDS) --minutes $(MINUTES)
 
 bench: .venv/develop
 	$(BIN)/python benchmarks/first_load.py

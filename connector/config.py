@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -83,6 +84,11 @@ class SafetyStopConfig(_Strict):
         return replace(usual, **self.model_dump(exclude_none=True))
 
 
+def _exact(value: Any) -> Any:
+    """A number as it is written in the file, which YAML reads as a float."""
+    return Decimal(str(value)) if isinstance(value, int | float) else value
+
+
 class EntityConfig(_Strict):
     """The rules of one entity of a pair."""
 
@@ -94,6 +100,8 @@ class EntityConfig(_Strict):
     fields: dict[str, Annotated[FieldConfig, BeforeValidator(_field)]] = Field(
         default_factory=dict)
     becomes: dict[str, BecomesConfig] = Field(default_factory=dict, max_length=1)
+    total_tolerance: Annotated[Decimal, BeforeValidator(_exact)] = Field(
+        default=Decimal(0), ge=0)
     safety_stop: SafetyStopConfig = Field(default_factory=SafetyStopConfig)
 
     def policy(self, of_pair: SafetyStopConfig) -> EntityPolicy:
@@ -107,7 +115,8 @@ class EntityConfig(_Strict):
             (when_field, when_value), = rule.when.items()
             becomes = Becomes(entity, when_field, when_value, rule.made_in, rule.set)
         return EntityPolicy(tuple(self.match), self.born_in, default, fields, self.on_delete,
-                            becomes, self.safety_stop.over(of_pair.over(SafetyStop())))
+                            becomes, self.total_tolerance,
+                            self.safety_stop.over(of_pair.over(SafetyStop())))
 
 
 class PairConfig(_Strict):

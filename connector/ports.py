@@ -325,6 +325,11 @@ class UnitOfWork(Protocol):
         """Only the versions in which records were parked, by external ID."""
         ...
 
+    def dead_by_match_key(self, pair: str, entity: str, system: str,
+                          keys: Collection[str]) -> dict[str, str]:
+        """The external IDs of parked records without a link, by match key."""
+        ...
+
     def dead_letters(self, pair: str, *, entity: str | None = None) -> list[DeadLetter]:
         """Parked records, oldest first."""
         ...
@@ -334,5 +339,5 @@ class UnitOfWork(Protocol):
         ...
 
     def remove_dead_letter(self, letter_id: int) -> None:
-        """Discard it."""
+        """Discard it; what waits for the record is taken up again."""
         ...

@@ -47,15 +47,22 @@ def words(content: bytes) -> str:
         body = loads(content)
     except ValueError:
         return ""
-    if isinstance(body, Mapping):
-        body = body.get("error", body)
+    if isinstance(body, Mapping) and isinstance(body.get("error"), str | Mapping):
+        body = body["error"]
     if isinstance(body, str):
         return _short(body)
     if isinstance(body, Mapping):
         for key in ("detail", "msg", "message", "title"):
             if isinstance(body.get(key), str):
                 return _short(body[key])
+        if isinstance(body.get("errors"), Mapping):
+            return _short("; ".join(f"{name}: {_listed(told)}"
+                                    for name, told in body["errors"].items()))
     return ""
+
+
+def _listed(told: Any) -> str:
+    return ", ".join(map(str, told)) if isinstance(told, list) else str(told)
 
 
 def _short(text: str) -> str:

@@ -12,6 +12,7 @@ from connector.errors import ConfigInvalid, ConnectorError
 
 if TYPE_CHECKING:
     from connector.bootstrap import Connector
+    from connector.domain.values import FieldType
     from connector.mapping.compile import Mapping
     from connector.ports import Adapter
 
@@ -53,9 +54,8 @@ def prepare(
     with opened(context) as connector:
         rows = [(system, mapping.object, path)
                 for system in systems or connector.config.systems
-                for mapping in _shared(connector, system)
-                for path in connector.adapter(system).prepare(mapping.object,
-                                                              mapping.field_types)]
+                for mapping, fields in _wanted(connector, system)
+                for path in connector.adapter(system).prepare(mapping.object, fields)]
     if json:
         print_json([{"system": s, "object": o, "added": path} for s, o, path in rows])
     elif rows:
@@ -102,6 +102,19 @@ def _check_system(connector: Connector, system: str) -> list[Row]:
     return [answer, *(_checked(system, f"fields of {mapping.entity.name}",
                                lambda mapping=mapping: _fields_exist(adapter, mapping))
                       for mapping in _shared(connector, system))]
+
+
+def _wanted(connector: Connector, system: str) -> list[tuple[Mapping, dict[str, FieldType]]]:
+    """For each shared mapping of a system, the fields that a pair has a use for: those that the
+    other side maps as well."""
+    mappings = {m.entity.name: m for m in _shared(connector, system)}
+    used: dict[str, set[str]] = {entity: set() for entity in mappings}
+    for name, conf in connector.config.pairs.items():
+        if system in (conf.crm, conf.erp):
+            for entity, rules in connector.pair(name).rules.items():
+                used[entity] |= set(rules.header)
+    return [(mapping, mapping.narrowed(used[entity]).field_types)
+            for entity, mapping in mappings.items()]
 
 
 def _shared(connector: Connector, system: str) -> list[Mapping]:

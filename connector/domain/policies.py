@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Literal
 
 Role = Literal["crm", "erp"]
@@ -71,6 +72,7 @@ class EntityPolicy:
 
     `match` names the fields that find the same thing on the other side, once, on first contact.
     `born_in` says on which side new records may come up. Line fields are named `lines.quantity`.
+    Totals that both sides work out may differ by `total_tolerance`, in the document's currency.
     """
 
     match: tuple[str, ...] = ()
@@ -79,6 +81,7 @@ class EntityPolicy:
     fields: Mapping[str, FieldPolicy] = field(default_factory=dict)
     on_delete: OnDelete = "deactivate"
     becomes: Becomes | None = None
+    total_tolerance: Decimal = Decimal(0)
     safety_stop: SafetyStop = field(default_factory=SafetyStop)
 
     def of(self, name: str) -> FieldPolicy:

@@ -35,7 +35,9 @@ def batches(session: Session, entity: str, planned: Planned,
             if in_flight.land():
                 continue  # it may have put something back
             return
-        changes = refreshed(session, entity, [c for c in rows if c.id not in taken], planned)
+        changes = refreshed(session, entity, [
+            c for c in rows if c.id not in taken
+            and (c.entity, c.system, c.external_id) not in session.put_off], planned)
         gathered = Gathered()
         if changes:
             with session.store.begin() as uow:
@@ -95,7 +97,7 @@ def set_aside(session: Session, entity: str, gathered: Gathered,
         for change, failure in gathered.failed:
             entries.fail([change], failure)
         for group, failure in refused:
-            entries.fail(group.changes, failure, group.canonical_id)
+            entries.fail_group(group, failure, group.changes)
         for change, wanted, reason in gathered.waiting:
             entries.wait([change], wanted, reason)
         for change, reason in gathered.skipped:

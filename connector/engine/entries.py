@@ -3,11 +3,12 @@ outcomes, settled inbox rows, dead letters, waits."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import structlog
 
 from connector.domain.actions import FieldChange, Outcome, OutcomeKind
+from connector.domain.entities import ENTITIES, pack
 from connector.domain.ledger import ConflictState
 from connector.domain.policies import Role
 from connector.domain.records import Change, Link, Snapshot
@@ -65,6 +66,31 @@ class Entries:
                               counted=counted)
             self.session.count(outcome)
             self.outcomes.append(outcome)
+
+    def fail_group(self, group: Group, failure: RecordFailed, changes: Sequence[Change]) -> None:
+        """Park the changes of a group. Which records belong together is known all the same: they
+        are tied, for a parked change is out of sight of first contact."""
+        both = {role for role, seen in group.sides.items() if not seen.virtual and seen.record}
+        if len(both) == 2:
+            for role in sorted(both - group.linked):
+                self.link(group, role, unsettled=True)
+        self.fail(changes, failure, group.canonical_id, counted=bool(group.changes))
+
+    def link(self, group: Group, role: Role, *, unsettled: bool = False) -> None:
+        """Tie a side to its record as it was seen; `unsettled` so that it is taken up again."""
+        seen = group.sides[role]
+        system = self.pair.side(role).system
+        packed = pack(ENTITIES[self.entity], seen.record) if seen.record is not None else None
+        self.links.append(Link(self.entity, group.canonical_id, system, seen.external_id,
+                               "" if unsettled else seen.version, packed))
+        if role not in group.linked:
+            self.released.append(f"{self.entity}:{system}:{seen.external_id}")
+            self.released.append(f"{self.entity}:{group.canonical_id}@{system}")
+            own = self.pair.canonical_id(self.entity, system, seen.external_id)
+            if own != group.canonical_id:
+                self.matched.append(own)
+        for key in group.match_keys:
+            self.claims[key] = group.canonical_id
 
     def wait(self, changes: Iterable[Change], wanted: str, reason: str,
              canonical_id: str = "") -> None:

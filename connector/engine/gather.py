@@ -126,6 +126,7 @@ class Gathering:
     def _take_partners(self) -> None:
         """Unlinked records with the same match key are wanted for first contact."""
         self.by_key: dict[Role, dict[str, list[Change]]] = {}
+        self.parked: dict[Role, dict[str, str]] = {}
         keys = {c.match_key for at, c in self.changes.items() if c.match_key
                 and at not in self.links}
         self.claims = {key: self.planned.claims[self.entity, key] for key in keys
@@ -142,6 +143,8 @@ class Gathering:
             self.by_key[side.role] = {
                 key: [c for c in same if (c.system, c.external_id) not in self.links]
                 for key, same in found.items()}
+            self.parked[side.role] = self.uow.dead_by_match_key(
+                self.pair.name, self.entity, side.system, keys) if keys else {}
 
     def _decode(self, side: Side) -> None:
         mapping = side.mappings[self.entity]
@@ -236,15 +239,16 @@ class Gathering:
     def _canonical_of(self, partner: Partner, change: Change, role: Role) -> str | None:
         if partner.canonical_id:
             return partner.canonical_id
-        if partner.change is None:
+        if partner.change is not None and partner.change.id in self.records:
+            return self._partner_id(change, role, partner.change.external_id)
+        unreadable = partner.change.external_id if partner.change is not None \
+            else self.parked.get(other(role), {}).get(change.match_key)
+        if unreadable is None:
             return self.pair.canonical_id(self.entity, change.system, change.external_id)
-        if partner.change.id not in self.records:
-            wanted = f"{self.entity}:{partner.change.system}:{partner.change.external_id}"
-            self.out.waiting.append((change, wanted,
-                                     f"its counterpart {partner.change.external_id} can't be "
-                                     "read yet"))
-            return None
-        return self._partner_id(change, role, partner.change.external_id)
+        wanted = f"{self.entity}:{self.pair.side(other(role)).system}:{unreadable}"
+        self.out.waiting.append((change, wanted,
+                                 f"its counterpart {unreadable} can't be read yet"))
+        return None
 
     def _partner_id(self, change: Change, role: Role, external_id: str) -> str:
         """The canonical ID shared with a record of the other side; the CRM's record names it."""

@@ -20,7 +20,6 @@ from connector.domain.records import (
     Batch,
     Change,
     Intent,
-    Link,
     RemoteRecord,
     Snapshot,
     WriteResult,
@@ -142,7 +141,7 @@ class Keeping(Entries):
             decoded = result.record and self.returned.get((role, result.record.external_id))
             if result.record is not None and isinstance(decoded, dict):
                 group.sides[role] = Seen(result.record.external_id, result.record.version, decoded)
-                self._link(group, role)
+                self.link(group, role)
 
     def _done(self, work: Work, results: dict[Role, Result]) -> None:
         group = work.group
@@ -158,10 +157,12 @@ class Keeping(Entries):
                 base.update({name: decoded[name] for name in work.writes[role].record
                              if name != "lines" and name in decoded})
         follow = self._follow_up(work, base) if results and not as_told else None
+        if follow is not None and _declined_already(work, results, follow):
+            follow = None
         group.base = base
         for role, seen in group.sides.items():
             if not seen.virtual:
-                self._link(group, role, unsettled=follow is not None and role in results)
+                self.link(group, role, unsettled=follow is not None and role in results)
         if base is not None and (results or base != work.group.base or not group.linked):
             self.snapshots.append(Snapshot(self.entity, group.canonical_id,
                                            pack(ENTITIES[self.entity], base)))
@@ -210,21 +211,6 @@ class Keeping(Entries):
             base.update(follow.base)
         return None
 
-    def _link(self, group: Group, role: Role, *, unsettled: bool = False) -> None:
-        seen = group.sides[role]
-        system = self.pair.side(role).system
-        packed = pack(ENTITIES[self.entity], seen.record) if seen.record is not None else None
-        self.links.append(Link(self.entity, group.canonical_id, system, seen.external_id,
-                               "" if unsettled else seen.version, packed))
-        if role not in group.linked:
-            self.released.append(f"{self.entity}:{system}:{seen.external_id}")
-            self.released.append(f"{self.entity}:{group.canonical_id}@{system}")
-            own = self.pair.canonical_id(self.entity, system, seen.external_id)
-            if own != group.canonical_id:
-                self.matched.append(own)
-        for key in group.match_keys:
-            self.claims[key] = group.canonical_id
-
     def _close_conflicts(self, work: Work) -> None:
         still = {c.path for action in work.actions for c in action.conflicts if not c.settled_by}
         for conflict in work.group.conflicts:
@@ -272,8 +258,7 @@ class Keeping(Entries):
                     action.changes, "follows from what the other side returned", counted=False))
 
     def _fail(self, work: Work, failure: RecordFailed) -> None:
-        changes = work.group.changes or self._stand_in(work.group)
-        self.fail(changes, failure, work.group.canonical_id, counted=bool(work.group.changes))
+        self.fail_group(work.group, failure, work.group.changes or self._stand_in(work.group))
 
     def _stand_in(self, group: Group) -> list[Change]:
         """A change to be parked for a work that no change brought up."""
@@ -283,16 +268,19 @@ class Keeping(Entries):
 
     def _again(self, work: Work, reason: str) -> None:
         """Take the work's changes up again: at once, a few times; then in the next run."""
-        for change in work.group.changes:
-            role = self.pair.role_of(change.system)
-            self.session.requeued[change.trace_key] += 1
-            if self.session.requeued[change.trace_key] > MAX_REQUEUES:
-                self.outcome(change, OutcomeKind.WAITING, work.group.canonical_id, reason=reason)
-                continue
-            self.session.count_read(self.entity, role, -1)
-            self.received.append(change)
-        if not work.group.changes:
-            self.received.extend(self._stand_in(work.group))
+        group = work.group
+        tries = self.session.requeued[group.entity, group.canonical_id] + 1
+        self.session.requeued[group.entity, group.canonical_id] = tries
+        for change in group.changes:
+            if tries <= MAX_REQUEUES:
+                self.session.count_read(self.entity, self.pair.role_of(change.system), -1)
+            else:
+                self.outcome(change, OutcomeKind.WAITING, group.canonical_id, reason=reason)
+        self.received.extend(group.changes or self._stand_in(group))
+        if tries > MAX_REQUEUES:
+            self.session.put_off.update(
+                (group.entity, self.pair.side(role).system, seen.external_id)
+                for role, seen in group.sides.items())
 
     # ---- the next documents
 
@@ -326,7 +314,8 @@ class Keeping(Entries):
             decoded = self.returned.get((role, result.record.external_id))
             group.sides[role] = Seen(result.record.external_id, "",
                                      decoded if isinstance(decoded, dict) else sent)
-            self._link(group, role, unsettled=True)
+            self.link(group, role, unsettled=True)
+            self._adopt_origin(uow, group, intent, sent)
             self.snapshots.append(Snapshot(self.entity, intent.canonical_id, intent.record))
             self.session.count_write(self.entity, role, intent.operation)
             system, _, origin = intent.reference.partition(":")
@@ -336,6 +325,23 @@ class Keeping(Entries):
                 OutcomeKind.CREATED, self.entity, self.pair.role_of(system), origin,
                 intent.canonical_id, role, reason="found again after an interruption",
                 counted=False))
+
+    def _adopt_origin(self, uow: UnitOfWork, group: Group, intent: Intent,
+                      sent: dict[str, Any]) -> None:
+        """Tie the record that a found one was created for, unless that stands in no system: its
+        change may be parked before it is ever tied."""
+        system, _, external_id = intent.reference.partition(":")
+        waiting = uow.inbox_by_external(self.pair.name, self.entity, system, [external_id])
+        if external_id not in waiting or not waiting[external_id].derived_from:
+            role = self.pair.role_of(system)
+            group.sides[role] = Seen(external_id, "", sent)
+            self.link(group, role, unsettled=True)
+
+
+def _declined_already(work: Work, results: dict[Role, Result], follow: Work) -> bool:
+    """Whether a side would be told once more what it has just declined."""
+    return any(result.refusal and role in follow.writes and follow.writes[role].record.items()
+               <= work.writes[role].record.items() for role, (_, result) in results.items())
 
 
 def _linked_with(action: Action) -> str:

@@ -184,17 +184,18 @@ def _merge_line_fields(rules: Rules, merged: Merged, path: str, was: Record | No
 
 
 def _compare_computed(rules: Rules, merged: Merged, crm: Record, erp: Record) -> None:
-    """Where both sides work a figure out by themselves, it has to be the same, to the cent."""
+    """Where both sides work a figure out by themselves, it has to be the same, to the cent or to
+    what the entity's rules let pass."""
     for name, rule in rules.header.items():
         if not rule.field.computed:
             continue
-        values = crm.get(name), erp.get(name)
-        if None in values:
+        of_crm, of_erp = crm.get(name), erp.get(name)
+        if of_crm is None or of_erp is None:
             continue
-        if values[0] == values[1]:
-            merged.base[name] = values[0]
+        if abs(of_crm - of_erp) <= rules.policy.total_tolerance:
+            merged.base[name] = of_crm
         else:
-            merged.conflicts.append(FieldConflict(name, merged.base.get(name), *values,
+            merged.conflicts.append(FieldConflict(name, merged.base.get(name), of_crm, of_erp,
                                                   kind="total_differs"))
 
 

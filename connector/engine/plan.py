@@ -99,10 +99,8 @@ def _never_agrees(group: Group, merged: Merged) -> Work:
 
 def _deleted(rules: Rules, group: Group, gone: list[Role]) -> Work:
     """A record that was deleted on one side, or both."""
-    if len(gone) == 2:
-        work = _only(group, ActionKind.SKIP, "deleted on both sides")
-        work.ends = True
-        return work
+    if len(gone) == 2:  # the links stay, for those who still refer to it
+        return _only(group, ActionKind.SKIP, "deleted on both sides")
     survivor = other(gone[0])
     record = group.sides[survivor].record
     assert record is not None

@@ -37,7 +37,8 @@ def pull(session: Session, entity: str, side: Side, *, everything: bool = False,
 def _pull_from(session: Session, entity: str, side: Side, cursor: str | None, *,
                everything: bool, count: bool) -> None:
     read = set[str]()
-    for page in _ahead(side.adapter.pull(side.mappings[entity].object, cursor)):
+    pages = side.adapter.pull(side.mappings[entity].object, cursor)
+    for page in _ahead(pages) if session.in_flight else pages:
         read.update(record.external_id for record in page.records)
         session.keep_alive()
         session.crash("page read")

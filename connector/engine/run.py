@@ -66,7 +66,8 @@ class Engine:
             recover(session)
             for number in range(MAX_PASSES):
                 written = session.written
-                self._pull_all(session, wanted, everything=reconcile and number == 0)
+                self._pull_all(session, wanted, everything=reconcile and number == 0,
+                               again=number > 0)
                 if safety_stop and number == 0:
                     self._check_safety(session, wanted)
                 for entity in wanted:
@@ -134,11 +135,15 @@ class Engine:
         return self._kept(session)
 
     def _pull_all(self, session: Session, entities: Sequence[str], *, everything: bool = False,
-                  count: bool = True) -> None:
-        """Read all entities, both sides at the same time."""
+                  again: bool = False, count: bool = True) -> None:
+        """Read all entities, both sides at the same time. `again`, after writes of this run, what
+        is as it was last seen is not counted once more, and a system that can only be read as a
+        whole is left for the next run."""
         def pull_side(side: Side) -> None:
+            if again and side.adapter.capabilities.deletions == "absence":
+                return
             for entity in entities:
-                pull(session, entity, side, everything=everything, count=count)
+                pull(session, entity, side, everything=everything, count=count and not again)
 
         if not session.in_flight:
             for side in self.pair.sides:

@@ -45,7 +45,8 @@ class Session:
     in_flight: int = 0
     tallies: dict[tuple[str, Role], Tally] = field(default_factory=lambda: defaultdict(Tally))
     writes: dict[tuple[str, Role, str], int] = field(default_factory=lambda: defaultdict(int))
-    requeued: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    requeued: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
+    put_off: set[tuple[str, str, str]] = field(default_factory=set)  # entity, system, external ID
     renewed_at: datetime = field(init=False)
     _counting: Lock = field(default_factory=Lock)
 

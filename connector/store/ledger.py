@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Row, bindparam, delete, select, update
+from sqlalchemy import Row, bindparam, delete, exists, select, update
 
 from connector.domain.actions import FieldChange, FieldConflict, Outcome, OutcomeKind, Tally
 from connector.domain.ledger import (
@@ -19,9 +19,9 @@ from connector.domain.ledger import (
 )
 from connector.domain.policies import Role
 from connector.domain.records import Change
-from connector.store.codec import dump, instant, load, moment, readable
+from connector.store.codec import bounded, dump, instant, load, moment, readable
 from connector.store.rows import Rows
-from connector.store.tables import conflicts, dead_letters, inbox, outcomes, runs
+from connector.store.tables import conflicts, dead_letters, inbox, links, outcomes, runs
 
 
 class LedgerRows(Rows):
@@ -147,7 +147,8 @@ class LedgerRows(Rows):
             "system": change.system, "external_id": change.external_id,
             "version": change.version, "stage": stage,
             "error": error, "message": readable(message), "payload": dump(change.payload),
-            "attempts": kept.get(change.trace_key, 0) + 1, "run_id": run_id,
+            "attempts": kept.get(change.trace_key, 0) + 1,
+            "match_key": bounded(change.match_key), "run_id": run_id,
             "at": moment(at)} for change, stage, error, message in failures}
         self.upsert(dead_letters, list(rows.values()), ("pair", "trace_key"))
         self.execute_among(delete(inbox), inbox.c.id,
@@ -177,8 +178,25 @@ class LedgerRows(Rows):
             select(dead_letters).where(dead_letters.c.id == letter_id)).one_or_none()
         return None if row is None else _letter(row)
 
+    def dead_by_match_key(self, pair: str, entity: str, system: str,
+                          keys: Collection[str]) -> dict[str, str]:
+        asked = {key: bounded(key) for key in keys}
+        query = select(dead_letters.c.match_key, dead_letters.c.external_id).where(
+            dead_letters.c.pair == pair, dead_letters.c.entity == entity,
+            dead_letters.c.system == system, ~exists().where(
+                links.c.pair == pair, links.c.entity == entity, links.c.system == system,
+                links.c.external_id == dead_letters.c.external_id))
+        kept = {row[0]: row[1] for row in
+                self.where_in(query, dead_letters.c.match_key, set(asked.values()))}
+        return {key: kept[short] for key, short in asked.items() if short in kept}
+
     def remove_dead_letter(self, letter_id: int) -> None:
-        self.connection.execute(delete(dead_letters).where(dead_letters.c.id == letter_id))
+        letter = self.dead_letter(letter_id)
+        if letter is not None:
+            self.connection.execute(delete(dead_letters).where(dead_letters.c.id == letter_id))
+            self.connection.execute(update(inbox).where(
+                inbox.c.wanted == f"{letter.entity}:{letter.system}:{letter.external_id}")
+                .values(state="pending", wanted=None))
 
 
 def _run(row: Row[Any]) -> Run:

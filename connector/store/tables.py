@@ -171,9 +171,11 @@ dead_letters = Table(
     Column("message", Text, nullable=False),
     Column("payload", LargeBinary, nullable=False),
     Column("attempts", Integer, nullable=False),
+    Column("match_key", Text, nullable=False),
     Column("run_id", String(36), nullable=False),
     Column("at", String(40), nullable=False),
     UniqueConstraint("pair", "trace_key", name="dead_letters_trace"),
+    Index("dead_letters_match_key", "pair", "entity", "system", "match_key"),
     sqlite_autoincrement=True,
 )
 

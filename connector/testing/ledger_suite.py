@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 from connector.domain.actions import FieldChange, FieldConflict, Outcome, OutcomeKind, Tally
 from connector.domain.ledger import ConflictState, Run, RunState
-from connector.domain.records import Change
+from connector.domain.records import Change, Link
 from connector.ports import Store
 from connector.testing.clock import VirtualClock
 
@@ -153,6 +154,29 @@ class LedgerSuite:
             assert uow.dead_letter(letter.id) == letter
             uow.remove_dead_letter(letter.id)
             assert uow.dead_letter(letter.id) is None
+
+    def test_what_waits_for_a_discarded_letter_is_released(self, store: Store,
+                                                           clock: VirtualClock) -> None:
+        with store.begin() as uow:
+            uow.bury(P, "r", clock.now(), [(change("a"), "decode", "E", "no")])
+            uow.receive(P, [change("b")])
+            (waiting,) = uow.pending(P, E, 0, 9)
+            uow.wait(P, {waiting.id: "customer:crm:a"})
+            (letter,) = uow.dead_letters(P)
+            uow.remove_dead_letter(letter.id + 1)
+            assert uow.pending(P, E, 0, 9) == []
+            uow.remove_dead_letter(letter.id)
+            assert [c.id for c in uow.pending(P, E, 0, 9)] == [waiting.id]
+
+    def test_dead_letters_without_a_link_are_found_by_match_key(self, store: Store,
+                                                                clock: VirtualClock) -> None:
+        with store.begin() as uow:
+            uow.bury(P, "r", clock.now(), [
+                (replace(change(name), match_key=name.upper()), "decode", "E", "no")
+                for name in ("a", "b", "c")])
+            uow.save_links(P, [Link(E, "1", "crm", "b", "1", {})])
+            assert uow.dead_by_match_key(P, E, "crm", ["A", "B", "D"]) == {"A": "a"}
+            assert uow.dead_by_match_key(P, E, "erp", ["A"]) == {}
 
     def test_dead_letters_come_oldest_first(self, store: Store, clock: VirtualClock) -> None:
         with store.begin() as uow:

@@ -27,6 +27,7 @@ from connector.config import (
     FieldConfig,
     LogConfig,
     PairConfig,
+    SafetyStopConfig,
     read_config,
 )
 from connector.domain.entities import ENTITIES
@@ -122,7 +123,7 @@ def test_commands_that_a_page_shows_exist(page: Path) -> None:
 
 
 @pytest.mark.parametrize("model", [Config, LogConfig, PairConfig, EntityConfig, FieldConfig,
-                                   BecomesConfig, HttpSettings])
+                                   BecomesConfig, SafetyStopConfig, HttpSettings])
 def test_every_setting_is_documented(model: type[BaseModel]) -> None:
     page = text("configuration.md")
     for name, field in model.model_fields.items():

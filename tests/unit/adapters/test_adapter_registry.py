@@ -68,5 +68,5 @@ def test_asking_imports_nothing() -> None:
 def test_the_package_declares_its_own_kinds() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     declared = project["entry-points"][GROUP]
-    assert declared.keys() == {"native_crm", "native_erp", "memory"}
+    assert declared.keys() == {"native_crm", "native_erp", "memory", "bottlecrm", "tryton"}
     assert declared == {kind: kinds()[kind] for kind in declared}

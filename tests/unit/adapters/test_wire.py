@@ -47,6 +47,8 @@ def test_what_can_not_be_read_is_told(content: bytes) -> None:
     ({"title": "Not found"}, "Not found"),
     ({"error": {"code": "E1", "msg": "bad\nfield"}}, "bad field"),
     ({"error": "invalid_grant"}, "invalid_grant"),
+    ({"error": True, "errors": {"name": ["is taken", "is odd"], "age": "no number"}},
+     "name: is taken, is odd; age: no number"),
     ({"message": 5}, ""), ([], ""), (None, ""), ("sorry", "sorry")])
 def test_a_systems_own_words_are_found(body: Any, told: str) -> None:
     assert words(json.dumps(body).encode()) == told

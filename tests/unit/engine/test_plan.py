@@ -239,11 +239,11 @@ class TestDeletion:
         assert kinds(work) == [(ActionKind.SKIP, None)]
         assert work.writes == {}
 
-    def test_on_both_sides_it_ends(self, rules_for: RulesFor) -> None:
+    def test_on_both_sides_the_links_stay(self, rules_for: RulesFor) -> None:
         work = decide(rules_for("customer"), group(None, None))
         assert kinds(work) == [(ActionKind.SKIP, None)]
         assert work.writes == {}
-        assert work.ends
+        assert not work.ends
 
 
 class TestFingerprint:

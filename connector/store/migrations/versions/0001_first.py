@@ -63,12 +63,15 @@ def upgrade() -> None:
         sa.Column("message", sa.Text(), nullable=False),
         sa.Column("payload", sa.LargeBinary(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("match_key", sa.Text(), nullable=False),
         sa.Column("run_id", sa.String(length=36), nullable=False),
         sa.Column("at", sa.String(length=40), nullable=False),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("pair", "trace_key", name="dead_letters_trace"),
         sqlite_autoincrement=True
     )
+    op.create_index("dead_letters_match_key", "dead_letters",
+                    ["pair", "entity", "system", "match_key"])
     op.create_table("inbox",
         sa.Column("id", _ID, autoincrement=True, nullable=False),
         sa.Column("pair", sa.String(length=100), nullable=False),

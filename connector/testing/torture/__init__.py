@@ -1,0 +1,1 @@
+"""The torture test: simulated systems, faults and users, and what has to hold after all of it."""

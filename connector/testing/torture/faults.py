@@ -1,0 +1,153 @@
+"""The faults of a simulated system, drawn from one source of chance, and a memory system that has
+them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from random import Random
+from typing import Any, Protocol
+
+from connector.adapters.memory import MemoryAdapter, MemorySettings, MemorySystem
+from connector.domain.records import (
+    Batch,
+    Intent,
+    Operation,
+    Page,
+    RemoteRecord,
+    WriteResult,
+    WriteStatus,
+)
+from connector.errors import SystemUnreachable
+from connector.ports import Clock
+
+PAGE, LOOK_BACK = 3, 40
+
+
+class Died(BaseException):
+    """The process was killed: nothing of ours may catch it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """How likely each fault is, at each place where it may happen."""
+
+    away_on_read: float = 0  # a read fails, in the middle of a pull too
+    away_on_write: float = 0  # a write surely was not made
+    lost_answer: float = 0  # a write was made, and nobody told
+    half_written: float = 0  # a part of a batch was made, and nobody told
+    refused: float = 0  # one record of a batch is refused
+    edited_under_hands: float = 0  # a record of the batch is edited just before it is written
+    edited_between_pages: float = 0  # some record is edited while a pull goes on
+    committed_late: float = 0  # an edit shows behind the cursor
+    died: float = 0  # the process is killed at a crash point
+
+    @classmethod
+    def drawn(cls, chance: Random) -> Rates:
+        """A swarm: each fault is off, rare or frequent, so that one can't hide another."""
+        return cls(**{f.name: chance.choice((0.0, 0.03, 0.25)) * (0.3 if f.name == "died" else 1)
+                      for f in fields(cls)})
+
+
+@dataclass(slots=True)
+class Faults:
+    """Draws the faults, counts them, and notes every call in a trace."""
+
+    chance: Random
+    rates: Rates
+    count: Counter[str] = field(default_factory=Counter)
+    trace: list[str] = field(default_factory=list)
+    on: bool = True
+
+    def happens(self, name: str) -> bool:
+        """Whether a fault strikes here."""
+        if not self.on or self.chance.random() >= getattr(self.rates, name):
+            return False
+        self.count[name] += 1
+        self.trace.append(name)
+        return True
+
+    def crash(self, point: str) -> None:
+        """A crash point of the engine: the process may die here."""
+        self.trace.append(point)
+        if self.happens("died"):
+            raise Died(point)
+
+
+class Users(Protocol):
+    """The people who work with a simulated system while the connector does."""
+
+    def meddle(self, system: MemorySystem, object: str, external_id: str | None) -> None:
+        """Edit the record named, or any one of the object."""
+        ...
+
+    def unlock(self, system: MemorySystem, object: str, external_id: str | None) -> None:
+        """End the transaction that holds a record."""
+        ...
+
+    def to_create(self, system: MemorySystem, object: str,
+                  payload: Mapping[str, Any]) -> dict[str, Any]:
+        """What the system makes of a new record."""
+        ...
+
+
+class FaultyAdapter(MemoryAdapter):
+    """A memory system that fails as real ones do."""
+
+    def __init__(self, settings: MemorySettings, clock: Clock, faults: Faults,
+                 users: Users) -> None:
+        super().__init__(settings, clock, page=PAGE, look_back=LOOK_BACK)
+        self.faults, self.users = faults, users
+
+    def pull(self, object: str, cursor: str | None) -> Iterator[Page]:
+        for page in super().pull(object, cursor):
+            self.faults.trace.append(f"page {object} {[r.external_id for r in page.records]}")
+            self._may_be_away()
+            yield page
+            if self.faults.happens("edited_between_pages"):
+                self.users.meddle(self.system, object, None)
+
+    def get(self, object: str, external_ids: Sequence[str]) -> dict[str, RemoteRecord]:
+        self._may_be_away()
+        return super().get(object, external_ids)
+
+    def find(self, object: str, references: Sequence[str]) -> dict[str, RemoteRecord]:
+        self._may_be_away()
+        return super().find(object, references)
+
+    def _may_be_away(self) -> None:
+        if self.faults.happens("away_on_read"):
+            raise SystemUnreachable("the system is away")
+
+    def write_one(self, object: str, intent: Intent) -> WriteResult:
+        self.users.unlock(self.system, object, intent.external_id or "")
+        if intent.operation is Operation.CREATE:
+            intent = replace(intent, payload=self.users.to_create(self.system, object,
+                                                                  intent.payload))
+        return super().write_one(object, intent)
+
+    def write(self, batch: Batch) -> list[WriteResult]:
+        if self.faults.happens("away_on_write"):
+            return _told(WriteStatus.RETRY, batch)
+        for intent in batch.intents:
+            if intent.external_id and self.faults.happens("edited_under_hands"):
+                self.users.meddle(self.system, batch.object, intent.external_id)
+        made = len(batch.intents)
+        if self.faults.happens("half_written"):
+            made = self.faults.chance.randrange(made)
+        results = []
+        for intent in batch.intents[:made]:
+            if self.faults.happens("refused"):
+                results.append(WriteResult(WriteStatus.REJECTED, error="not today"))
+            else:
+                results.append(self.write_one(batch.object, intent))
+        told = [(i.key, r.status.value) for i, r in zip(batch.intents, results, strict=False)]
+        self.faults.trace.append(f"write {batch.operation} {batch.object} {told}")
+        if made < len(batch.intents) or self.faults.happens("lost_answer"):
+            return _told(WriteStatus.UNKNOWN, batch)
+        return results
+
+
+def _told(status: WriteStatus, batch: Batch) -> list[WriteResult]:
+    return [WriteResult(status, error="no answer")] * len(batch.intents)

@@ -1,0 +1,33 @@
+"""The torture test in small: a few seeds, and that a seed means the same whenever it is run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from connector.testing.torture.swarm import Total, run_seeds
+
+FOUND_SOMETHING = (59, 140, 205, 327, 451, 571, 589)
+"""Seeds that once broke an invariant."""
+
+
+def test_no_invariant_breaks() -> None:
+    total = Total()
+    for report in run_seeds([*range(30), *FOUND_SOMETHING]):
+        total.add(report)
+    assert {report.seed: report.violations for report in total.failed} == {}
+    assert min(total.faults.values()) > 10
+    assert len(total.faults) == 9
+    assert total.most_rounds <= 10
+
+
+def test_a_seed_gives_the_same_trace_whenever_it_is_run() -> None:
+    first = [report.digest for report in run_seeds(range(6))]
+    assert first == [report.digest for report in run_seeds(range(6))]
+    assert len(set(first)) == 6
+
+
+def test_one_seed_is_run_again_by_a_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "connector.testing.torture", "--seed", "3"],
+                          capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("seed 3: ")
