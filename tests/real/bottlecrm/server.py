@@ -249,12 +249,11 @@ def main(arguments: list[str]) -> None:
     """`up FOLDER`: run until stopped; where it is and its tokens are printed as JSON."""
     if len(arguments) != 2 or arguments[0] != "up":
         raise SystemExit("usage: python -m tests.real.bottlecrm.server up FOLDER")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    with running(Path(arguments[1]).resolve()) as server:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    with suppress(KeyboardInterrupt), running(Path(arguments[1]).resolve()) as server:
         sys.stdout.write(json.dumps(asdict(server)) + "\n")
         sys.stdout.flush()
-        with suppress(KeyboardInterrupt):
-            signal.pause()
+        signal.pause()
 
 
 if __name__ == "__main__":
