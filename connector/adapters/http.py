@@ -183,6 +183,8 @@ class Connection:
                 status, got = response.status_code, response.headers
         except requests.RequestException as error:
             raise self._broken(call, error) from error
+        structlog.get_logger().debug("call", system=self.settings.name, method=call.method,
+                                     path=call.path, status=status)
         return self._judged(call, status, got, content)
 
     def _content(self, response: requests.Response, call: _Call) -> bytes:

@@ -100,8 +100,9 @@ def _check_system(connector: Connector, system: str) -> list[Row]:
         return [answer]
     adapter = connector.adapter(system)
     return [answer, *(_checked(system, f"fields of {mapping.entity.name}",
-                               lambda mapping=mapping: _fields_exist(adapter, mapping))
-                      for mapping in _shared(connector, system))]
+                               lambda mapping=mapping, fields=fields:
+                               _fields_exist(adapter, mapping, fields))
+                      for mapping, fields in _wanted(connector, system))]
 
 
 def _wanted(connector: Connector, system: str) -> list[tuple[Mapping, dict[str, FieldType]]]:
@@ -129,15 +130,15 @@ def _shared(connector: Connector, system: str) -> list[Mapping]:
     return [mappings[entity] for entity in sorted(shared & set(mappings))]
 
 
-def _fields_exist(adapter: Adapter, mapping: Mapping) -> str:
+def _fields_exist(adapter: Adapter, mapping: Mapping, fields: dict[str, FieldType]) -> str:
     schema = adapter.describe(mapping.object)
-    unknown = sorted((mapping.source_paths - schema.fields)
+    unknown = sorted((fields.keys() - schema.fields)
                      | {f"lines: {p}" for p in mapping.line_paths - schema.line_fields})
     if unknown:
         raise ConfigInvalid(f"{mapping.object} has no {', '.join(unknown)}.",
                             hint=f"Add them by `connector prepare`, or mend "
                             f"{mapping.system}/{mapping.entity.name}.yaml.")
-    return f"{len(mapping.source_paths) + len(mapping.line_paths)} mapped fields exist"
+    return f"{len(fields) + len(mapping.line_paths)} mapped fields exist"
 
 
 def lint(

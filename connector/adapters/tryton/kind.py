@@ -223,6 +223,6 @@ def line_numbers(lines: Sequence[Row]) -> dict[int, int]:
     else a large number made of its ID."""
     taken = [line["sequence"] for line in lines]
     return {line["id"]: line["sequence"]
-            if line["sequence"] and 0 < line["sequence"] < UNNUMBERED
+            if line["sequence"] is not None and 0 <= line["sequence"] < UNNUMBERED
             and taken.count(line["sequence"]) == 1
             else UNNUMBERED + line["id"] for line in lines}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from random import Random
 from typing import Any, Protocol
 
-from connector.adapters.memory import MemoryAdapter, MemorySettings, MemorySystem
+from connector.adapters.memory import MemoryAdapter, MemorySettings
 from connector.domain.records import (
     Batch,
     Intent,
@@ -19,14 +19,35 @@ from connector.domain.records import (
     WriteResult,
     WriteStatus,
 )
-from connector.errors import SystemUnreachable
+from connector.errors import CursorExpired, SystemUnreachable
 from connector.ports import Clock
+from connector.testing.torture.company import Books
 
-PAGE, LOOK_BACK = 3, 40
+MOST_CALLS = 20_000
+"""What is noted of a seed at most: the engine runs in circles then."""
 
 
 class Died(BaseException):
     """The process was killed: nothing of ours may catch it."""
+
+
+class Stuck(BaseException):
+    """The engine does not come to an end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What sort of system it is: its page, its look-back in changes, and whether it knows a
+    record that was made for the same reference before."""
+
+    page: int
+    look_back: int
+    unique: bool
+
+    @classmethod
+    def drawn(cls, chance: Random) -> Kind:
+        """Small pages and look-backs: a large one would mend what goes wrong elsewhere."""
+        return cls(chance.choice((2, 3, 50)), chance.choice((2, 5, 40)), chance.random() < 0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +62,7 @@ class Rates:
     edited_under_hands: float = 0  # a record of the batch is edited just before it is written
     edited_between_pages: float = 0  # some record is edited while a pull goes on
     committed_late: float = 0  # an edit shows behind the cursor
+    cursor_expired: float = 0  # the system won't go on from where we were
     died: float = 0  # the process is killed at a crash point
 
     @classmethod
@@ -58,19 +80,26 @@ class Faults:
     rates: Rates
     count: Counter[str] = field(default_factory=Counter)
     trace: list[str] = field(default_factory=list)
+    writes: int = 0
     on: bool = True
+
+    def note(self, what: str) -> None:
+        """Put something on the trace."""
+        self.trace.append(what)
+        if len(self.trace) > MOST_CALLS:
+            raise Stuck
 
     def happens(self, name: str) -> bool:
         """Whether a fault strikes here."""
         if not self.on or self.chance.random() >= getattr(self.rates, name):
             return False
         self.count[name] += 1
-        self.trace.append(name)
+        self.note(name)
         return True
 
     def crash(self, point: str) -> None:
         """A crash point of the engine: the process may die here."""
-        self.trace.append(point)
+        self.note(point)
         if self.happens("died"):
             raise Died(point)
 
@@ -78,15 +107,11 @@ class Faults:
 class Users(Protocol):
     """The people who work with a simulated system while the connector does."""
 
-    def meddle(self, system: MemorySystem, object: str, external_id: str | None) -> None:
+    def meddle(self, system: Books, object: str, external_id: str | None) -> None:
         """Edit the record named, or any one of the object."""
         ...
 
-    def unlock(self, system: MemorySystem, object: str, external_id: str | None) -> None:
-        """End the transaction that holds a record."""
-        ...
-
-    def to_create(self, system: MemorySystem, object: str,
+    def to_create(self, system: Books, object: str,
                   payload: Mapping[str, Any]) -> dict[str, Any]:
         """What the system makes of a new record."""
         ...
@@ -95,18 +120,23 @@ class Users(Protocol):
 class FaultyAdapter(MemoryAdapter):
     """A memory system that fails as real ones do."""
 
-    def __init__(self, settings: MemorySettings, clock: Clock, faults: Faults,
-                 users: Users) -> None:
-        super().__init__(settings, clock, page=PAGE, look_back=LOOK_BACK)
-        self.faults, self.users = faults, users
+    system: Books
+
+    def __init__(self, settings: MemorySettings, clock: Clock, kind: Kind, faults: Faults,
+                 users: Users, system: Books) -> None:
+        super().__init__(settings, clock, page=kind.page, look_back=kind.look_back)
+        self.kind, self.faults, self.users, self.system = kind, faults, users, system
 
     def pull(self, object: str, cursor: str | None) -> Iterator[Page]:
+        if cursor is not None and self.faults.happens("cursor_expired"):
+            raise CursorExpired("read everything again")
         for page in super().pull(object, cursor):
-            self.faults.trace.append(f"page {object} {[r.external_id for r in page.records]}")
+            self.faults.note(f"page {object} {[r.external_id for r in page.records]}")
             self._may_be_away()
             yield page
             if self.faults.happens("edited_between_pages"):
-                self.users.meddle(self.system, object, None)
+                for _ in range(self.faults.chance.choice((1, 1, 4))):
+                    self.users.meddle(self.system, object, None)
 
     def get(self, object: str, external_ids: Sequence[str]) -> dict[str, RemoteRecord]:
         self._may_be_away()
@@ -121,11 +151,22 @@ class FaultyAdapter(MemoryAdapter):
             raise SystemUnreachable("the system is away")
 
     def write_one(self, object: str, intent: Intent) -> WriteResult:
-        self.users.unlock(self.system, object, intent.external_id or "")
+        self.system.unlock(object, intent.external_id or "")
         if intent.operation is Operation.CREATE:
-            intent = replace(intent, payload=self.users.to_create(self.system, object,
-                                                                  intent.payload))
-        return super().write_one(object, intent)
+            payload = self.users.to_create(self.system, object, intent.payload)
+        else:
+            payload = self.system.taken(object, intent.payload, new=False)
+        before = self.system.changes
+        result = super().write_one(object, replace(intent, payload=payload))
+        self.faults.writes += self.system.changes > before
+        return result
+
+    def _create(self, object: str, intent: Intent) -> WriteResult:
+        if self.kind.unique:
+            return super()._create(object, intent)
+        row = self.system.put(object, self.system.next_id(object), intent.payload,
+                              intent.reference)
+        return WriteResult(WriteStatus.CREATED, row.record())
 
     def write(self, batch: Batch) -> list[WriteResult]:
         if self.faults.happens("away_on_write"):
@@ -143,7 +184,7 @@ class FaultyAdapter(MemoryAdapter):
             else:
                 results.append(self.write_one(batch.object, intent))
         told = [(i.key, r.status.value) for i, r in zip(batch.intents, results, strict=False)]
-        self.faults.trace.append(f"write {batch.operation} {batch.object} {told}")
+        self.faults.note(f"write {batch.operation} {batch.object} {told}")
         if made < len(batch.intents) or self.faults.happens("lost_answer"):
             return _told(WriteStatus.UNKNOWN, batch)
         return results

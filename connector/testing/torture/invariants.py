@@ -6,36 +6,71 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+from sqlalchemy import select
+
 from connector.domain.ledger import Conflict, ConflictState
 from connector.domain.policies import CRM, ERP, Role
 from connector.domain.records import Link
 from connector.ports import UnitOfWork
-from connector.testing.torture.world import OBJECTS, World, tokens
+from connector.store.tables import inbox
+from connector.testing.torture.company import OBJECTS, VAT, tokens
+from connector.testing.torture.world import World
 
 _EVERY = tuple(ConflictState)
+_LIVE = (ConflictState.OPEN, ConflictState.DECIDED)
+_AMOUNTS = {"credit_limit", "total", "quantity", "unit_price"}
 
 
 def broken(world: World) -> list[str]:
     """What does not hold, each with the number of the invariant."""
-    found = list(world.violations)
+    found, waiting = list(world.violations), _waiting(world)
     with world.store.begin() as uow:
         conflicts = uow.conflicts(world.pair.name, states=_EVERY)
-        found += _open_work(world, uow)
+        found += _open_work(world, uow, waiting)
         for entity in world.pair.entities:
             of_entity = [c for c in conflicts if c.entity == entity]
             found += _counterparts(world, uow, entity, of_entity)
             found += _equal(world, uow, entity, of_entity)
-    found += _lost(world, conflicts)
+            found += _deletions(world, uow, entity, of_entity)
+        found += _lost(world, uow, conflicts)
+    found += _too_many_writes(world)
     return found
 
 
-def _open_work(world: World, uow: UnitOfWork) -> Iterator[str]:
-    """I5: nothing is left half done."""
+def _open_work(world: World, uow: UnitOfWork,
+               waiting: list[tuple[str, str, str, str]]) -> Iterator[str]:
+    """I5: nothing is left half done, nothing stays parked, and nothing waits for what is there."""
     if uow.unsettled_batches(world.pair.name):
         yield "I5: the outbox is not empty"
+    live = uow.conflicts(world.pair.name, states=_LIVE)
+    for letter in uow.dead_letters(world.pair.name):
+        tied = uow.canonical_ids(world.pair.name, letter.entity, letter.system,
+                                 [letter.external_id])
+        if any(c.canonical_id in tied.values() for c in live):
+            continue  # it stays parked until a person has answered
+        yield f"I5: {letter.trace_key} stays parked: {letter.message}"
     for (entity, system, state), number in uow.inbox_counts(world.pair.name).items():
         if state == "pending":
             yield f"I5: {number} {entity} changes of the {system} are pending"
+    asked = {f"conflict:{c.canonical_id}" for c in live if c.kind == "ambiguous_match"}
+    for entity, system, ext, wanted in waiting:
+        if wanted.startswith("conflict:"):
+            there = wanted not in asked
+        elif "@" in wanted:
+            parent, canonical_id = wanted.split("@")[0].split(":")
+            there = bool(uow.external_ids(world.pair.name, parent, wanted.split("@")[1],
+                                          [canonical_id]))
+        else:
+            parent, side, parent_ext = wanted.split(":")
+            there = bool(uow.canonical_ids(world.pair.name, parent, side, [parent_ext]))
+        if there:
+            yield f"I5: {entity} {ext} of the {system} waits for {wanted}, which is there"
+
+
+def _waiting(world: World) -> list[tuple[str, str, str, str]]:
+    with world.store.engine.connect() as connection:
+        return [(row.entity, row.system, row.external_id, row.wanted)
+                for row in connection.execute(select(inbox).where(inbox.c.state == "waiting"))]
 
 
 def _living(world: World, role: Role, entity: str) -> dict[str, dict[str, Any]]:
@@ -54,18 +89,24 @@ def _counterparts(world: World, uow: UnitOfWork, entity: str,
         inbox = uow.inbox_by_external(world.pair.name, entity, role, living)
         for ext in living:
             own = world.pair.canonical_id(entity, role, ext)
+            if ext not in links and (role, OBJECTS[role][entity], ext) not in world.born:
+                yield f"I2: {entity} {ext} of the {role} was made by us, and is nobody's"
             if ext not in links and ext not in inbox and own not in asked:
                 yield f"I2: {entity} {ext} of the {role} has no link"
         for link in links.values():
             by_canonical[link.canonical_id][role].append(link)
-        made_for = Counter(row.reference for ext, row in world.systems[role].objects.get(
-            OBJECTS[role][entity], {}).items() if row.reference and not row.deleted)
-        yield from (f"I2: {n} {entity} records of the {role} were made for {ref}"
-                    for ref, n in made_for.items() if n > 1)
+        keys = Counter(payload[VAT[role]] for ext, payload in living.items()
+                       if entity == "customer" and ext in links)
+        yield from (f"I2: {n} customers of the {role} have the number {key}"
+                    for key, n in keys.items() if n > 1)
     for canonical_id, sides in by_canonical.items():
         for role, links_there in sides.items():
             if len(links_there) > 1:
                 yield f"I2: {canonical_id} has {len(links_there)} {entity} records in the {role}"
+        tied = uow.links_by_canonical(world.pair.name, entity, [canonical_id])[canonical_id]
+        if not any((role, OBJECTS[role][entity], link.external_id) in world.born
+                   for link in tied for role in (CRM, ERP) if link.system == role):
+            yield f"I2: {entity} {canonical_id} is of our own making on both sides"
         if len(sides) == 1 and not _ended(uow, world, entity, canonical_id):
             yield f"I2: {entity} {canonical_id} stands on one side only"
 
@@ -93,7 +134,8 @@ def _equal(world: World, uow: UnitOfWork, entity: str,
         if len(sides) == 2 and "" not in asked[canonical_id]:
             for path, crm, erp in _differences(sides[CRM], sides[ERP]):
                 if not any(path == a or path.startswith(f"{a}.") for a in asked[canonical_id]):
-                    yield f"I1: {path} of {entity} {canonical_id} is {crm!r} and {erp!r}"
+                    number = "I4" if path.rpartition(".")[2] in _AMOUNTS else "I1"
+                    yield f"{number}: {path} of {entity} {canonical_id} is {crm!r} and {erp!r}"
 
 
 def _decoded(world: World, uow: UnitOfWork, entity: str, role: Role,
@@ -121,15 +163,49 @@ def _differences(crm: dict[str, Any], erp: dict[str, Any]) -> Iterator[tuple[str
                     for name in left if left.get(name) != right.get(name))
 
 
-def _lost(world: World, conflicts: list[Conflict]) -> Iterator[str]:
+def _deletions(world: World, uow: UnitOfWork, entity: str,
+               conflicts: list[Conflict]) -> Iterator[str]:
+    """I1: what was deleted on one side is deleted or out of use on the other one, unless a person
+    is asked."""
+    asked = {c.canonical_id for c in conflicts if c.path == ""}
+    for role in (CRM, ERP):
+        living = _living(world, role, entity)
+        for ext, link in uow.links_by_external(world.pair.name, entity, role, living).items():
+            gone = [k for k in uow.links_by_canonical(world.pair.name, entity, [link.canonical_id])
+                    [link.canonical_id] if k.seen is None]
+            used = _decoded(world, uow, entity, role, living[ext]).get("active")
+            if gone and used and link.canonical_id not in asked \
+                    and (role, OBJECTS[role][entity], ext) not in world.spoiled:
+                yield f"I1: {entity} {ext} of the {role} is in use; its counterpart was deleted"
+
+
+def _lost(world: World, uow: UnitOfWork, conflicts: list[Conflict]) -> Iterator[str]:
     """I3: every value that a user gave is there, or was replaced by someone who saw it, or is
-    kept in a conflict."""
+    kept in a conflict; and what was replaced does not come back."""
     final: set[str] = set()
-    for system in world.systems.values():
-        for rows in system.objects.values():
-            final |= tokens([row.payload for row in rows.values()])
+    there: set[str] = set()
+    followed: set[str] = set()  # in records that stand on both sides
+    for role in (CRM, ERP):
+        for entity in OBJECTS[role]:
+            living = _living(world, role, entity)
+            there |= living.keys()
+            final |= tokens(list(living.values()))
+            links = uow.links_by_external(world.pair.name, entity, role, living)
+            tied = uow.links_by_canonical(world.pair.name, entity,
+                                          {link.canonical_id for link in links.values()})
+            followed |= tokens([living[ext] for ext, link in links.items() if all(
+                k.seen is not None for k in tied[link.canonical_id])])
     kept = tokens([[c.base, c.crm, c.erp] for c in conflicts])
     yield from (f"I3: {token} is lost" for token in
                 sorted(world.edits.given - world.edits.seen - final - kept))
+    yield from (f"I3: {token} was replaced and came back" for token in
+                sorted({*world.edits.replaced} & followed - kept)
+                if world.edits.replaced[token] in there)
 
 
+def _too_many_writes(world: World) -> Iterator[str]:
+    """I7: at most two writes for an edit, and one for each that had to be made again."""
+    again = world.faults.count["lost_answer"] + world.faults.count["half_written"] \
+        + world.faults.count["died"]
+    if world.faults.writes > 2 * world.edits.number + again:
+        yield f"I7: {world.faults.writes} writes for {world.edits.number} edits"

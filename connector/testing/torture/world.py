@@ -3,55 +3,47 @@ the connector between them. All chance comes from one seed, all time from one cl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from connector.adapters.memory import MemorySettings, MemorySystem, Row
-from connector.domain.policies import CRM, ERP, EntityPolicy, FieldPolicy, Role, other
+from connector.adapters.memory import MemorySettings, Row
+from connector.domain.policies import CRM, ERP, Role, other
 from connector.engine.pair import Pair, Side
 from connector.engine.run import Engine
 from connector.mapping.load import load_mappings
 from connector.mapping.transforms import REGISTRY
 from connector.store.unit_of_work import SqlStore
 from connector.testing.clock import VirtualClock
-from connector.testing.torture.faults import LOOK_BACK, Faults, FaultyAdapter
+from connector.testing.torture.company import (
+    AMOUNTS,
+    KINDS,
+    LINES,
+    OBJECTS,
+    PARENTS,
+    POLICIES,
+    TEXTS,
+    VAT,
+    Books,
+    tokens,
+)
+from connector.testing.torture.faults import Faults, FaultyAdapter, Kind
 
 MAPPINGS = Path(__file__).parent / "mappings"
-KINDS = {CRM: "front", ERP: "back"}
-OBJECTS = {CRM: {"customer": "accounts", "contact": "people", "order": "deals"},
-           ERP: {"customer": "debtors", "contact": "persons", "order": "orders"}}
-TEXTS = {"accounts": ("title", "phone", "town", "mail"), "people": ("name", "mail"),
-         "deals": ("note",), "debtors": ("name1", "tel", "place", "e_mail"),
-         "persons": ("surname", "mail"), "orders": ("ref",)}
-"""The fields that users edit, by object; every value they give is a token of its own."""
-AMOUNTS = {"accounts": "limit", "debtors": "credit"}
-PARENTS = {"people": ("account", "accounts"), "deals": ("account", "accounts"),
-           "persons": ("debtor", "debtors"), "orders": ("debtor", "debtors")}
-VAT = {CRM: "tax_no", ERP: "vat_no"}
-LINES = {"deals": ("positions", "no", "text", "amount", "price"),
-         "orders": ("items", "line", "label", "qty", "each")}
-
-POLICIES = {
-    "customer": EntityPolicy(match=("vat_number",), fields={
-        "phone": FieldPolicy(owner=CRM), "credit_limit": FieldPolicy(owner=ERP),
-        "city": FieldPolicy(conflict="prefer_erp"),
-        "email": FieldPolicy(conflict="prefer_crm_unless_blank")}),
-    "contact": EntityPolicy(),
-    "order": EntityPolicy(default=FieldPolicy(conflict="prefer_erp")),
-}
+LOADED = {role: load_mappings(MAPPINGS, KINDS[role], REGISTRY) for role in (CRM, ERP)}
 
 
 @dataclass(slots=True)
 class Edits:
-    """What the users did: every value they gave (a token), and those that somebody saw before he
-    replaced or deleted them."""
+    """What the users did: every value they gave (a token), those that somebody saw before he
+    replaced or deleted them, and those replaced alone."""
 
     given: set[str] = field(default_factory=set)
     seen: set[str] = field(default_factory=set)
+    replaced: dict[str, str] = field(default_factory=dict)  # by token, where
     number: int = 0
 
 
@@ -62,16 +54,17 @@ class World:
         self.chance, self.faults, self.store = chance, faults, store
         self.clock = store.clock = VirtualClock()
         self.edits = Edits()
+        self.born: set[tuple[Role, str, str]] = set()  # records that a user made
+        self.spoiled: set[tuple[Role, str, str]] = set()
         self.violations: list[str] = []
-        self._late: list[tuple[MemorySystem, str, str, int, Callable[[], Row]]] = []
-        self.systems = {role: MemorySystem() for role in (CRM, ERP)}
+        self.kinds = {role: Kind.drawn(chance) for role in (CRM, ERP)}
+        self.systems = {role: Books(look_back=self.kinds[role].look_back) for role in (CRM, ERP)}
         self.pair = Pair("torture", self._side(CRM), self._side(ERP), POLICIES)
 
     def _side(self, role: Role) -> Side:
         adapter = FaultyAdapter(MemorySettings(name=role, world="torture"), self.clock,
-                                self.faults, self)
-        adapter.system = self.systems[role]
-        return Side(role, role, adapter, load_mappings(MAPPINGS, KINDS[role], REGISTRY))
+                                self.kinds[role], self.faults, self, self.systems[role])
+        return Side(role, role, adapter, LOADED[role])
 
     def engine(self) -> Engine:
         """The connector, freshly started."""
@@ -86,7 +79,9 @@ class World:
         object = OBJECTS[role][entity]
         living = self._living(role, object)
         what = self.chance.random()
-        if not living or what < 0.3:
+        if living and what < 0.15:
+            self._edit_both(role, entity, self.chance.choice(living))
+        elif not living or what < 0.4:
             self._create(role, entity)
         elif what < 0.88:
             self.edit(role, object, self.chance.choice(living))
@@ -95,7 +90,20 @@ class World:
         else:
             self._delete(role, object, self.chance.choice(living))
 
-    def meddle(self, system: MemorySystem, object: str, external_id: str | None) -> None:
+    def _edit_both(self, role: Role, entity: str, external_id: str) -> None:
+        """Both sides edit one record before the connector sees either."""
+        with self.store.begin() as uow:
+            link = uow.links_by_external(self.pair.name, entity, role, [external_id]).get(
+                external_id)
+            tied = uow.links_by_canonical(self.pair.name, entity, [link.canonical_id])[
+                link.canonical_id] if link else []
+        self.edit(role, OBJECTS[role][entity], external_id)
+        theirs = OBJECTS[other(role)][entity]
+        for link in tied:
+            if link.system == other(role) and link.external_id in self._living(other(role), theirs):
+                self.edit(other(role), theirs, link.external_id)
+
+    def meddle(self, system: Books, object: str, external_id: str | None) -> None:
         """A user edits a record while the connector works on it, or any one."""
         role: Role = CRM if system is self.systems[CRM] else ERP
         living = self._living(role, object)
@@ -107,20 +115,24 @@ class World:
     def edit(self, role: Role, object: str, external_id: str) -> None:
         """Give one field, an amount or a line a new value; sometimes blank it."""
         system = self.systems[role]
-        self.unlock(system, object, external_id)
+        system.unlock(object, external_id)
         row = system.objects[object][external_id]
         changes = self._change(object, row.payload)
         for name, value in changes.items():
-            self.edits.seen |= tokens(row.payload.get(name)) - tokens(value)
+            gone = tokens(row.payload.get(name)) - tokens(value)
+            self.edits.seen |= gone
+            self.edits.replaced.update(dict.fromkeys(gone, row.external_id))
         if self.faults.happens("committed_late"):
             commit = system.late(object, external_id, changes)
-            self._late.append((system, object, external_id, system.changes, commit))
+            system.hold(object, external_id, commit, self.chance.randrange(1, system.look_back))
         else:
             system.put(object, external_id, changes)
         self.edits.number += 1
-        self.faults.trace.append(f"edit {role} {object} {external_id} {sorted(changes)}")
+        self.faults.note(f"edit {role} {object} {external_id} {sorted(changes)}")
 
     def _change(self, object: str, payload: dict[str, Any]) -> dict[str, Any]:
+        if object == "orders" and self.chance.random() < 0.1:
+            return {"surcharge": self.chance.choice(("5.00", "0.00"))}
         names = [*TEXTS[object], *([AMOUNTS[object]] if object in AMOUNTS else [])]
         name = self.chance.choice(names)
         if object in LINES and self.chance.random() < 0.6:
@@ -157,20 +169,36 @@ class World:
         external_id = system.next_id(object)
         system.put(object, external_id, payload)
         self.edits.number += 1
-        self.faults.trace.append(f"create {role} {object} {external_id}")
+        self.born.add((role, object, external_id))
+        self.faults.note(f"create {role} {object} {external_id}")
 
     def _as_customer(self, role: Role) -> dict[str, Any]:
-        """What a new customer has besides texts; sometimes the VAT number of one that stands in
-        the other system only."""
+        """What a new customer has besides texts; often the VAT number of one that stands in the
+        other system only, sometimes that of one which is there already."""
         object, name = OBJECTS[role]["customer"], VAT[role]
+        on_their_way = self._on_their_way()
         mine = {row.payload.get(name) for row in self._rows(role, object)}
         theirs = [row.payload[VAT[other(role)]] for row in
                   self._rows(other(role), OBJECTS[other(role)]["customer"]) if not row.deleted]
-        fits = [vat for vat in theirs if vat not in mine]
-        known = bool(fits) and self.chance.random() < 0.4
-        return {name: self.chance.choice(fits) if known else f"DE{self.edits.number:06}",
-                "currency" if role == CRM else "cur": "EUR", AMOUNTS[object]: self._amount(object),
-                **self._in_use(role)}
+        fits = [vat for vat in theirs if vat not in mine | on_their_way]
+        living = {self.systems[role].objects[object][ext].payload[name]
+                  for ext in self._living(role, object)}
+        same = sorted(living - on_their_way)
+        number = f"DE{self.edits.number:06}"
+        if fits and self.chance.random() < 0.4:
+            number = self.chance.choice(fits)
+        elif same and self.chance.random() < 0.1:
+            number = self.chance.choice(same)
+        return {name: number, "currency" if role == CRM else "cur": "EUR",
+                AMOUNTS[object]: self._amount(object), **self._in_use(role)}
+
+    def _on_their_way(self) -> set[Any]:
+        """The VAT numbers of customers that the outbox would make: a user who enters one
+        meanwhile gets a second customer of that number, for recovery comes before reading."""
+        with self.store.begin() as uow:
+            return {intent.payload.get(VAT[role]) for batch in
+                    uow.unsettled_batches(self.pair.name) for intent in batch.intents
+                    for role in (CRM, ERP) if intent.system == role}
 
     def _as_child(self, role: Role, object: str) -> dict[str, Any] | None:
         link, parent = PARENTS[object]
@@ -185,14 +213,15 @@ class World:
 
     def _spoil(self, role: Role, object: str, external_id: str) -> None:
         """Somebody enters what nobody can read."""
-        self.unlock(self.systems[role], object, external_id)
+        self.systems[role].unlock(object, external_id)
         self.systems[role].put(object, external_id, dict.fromkeys(self._in_use(role), "maybe"))
-        self.faults.trace.append(f"spoil {role} {object} {external_id}")
+        self.spoiled.add((role, object, external_id))
+        self.faults.note(f"spoil {role} {object} {external_id}")
 
     def mend(self) -> None:
         """Let every open transaction end, and put right what nobody can read."""
-        self.unlock(self.systems[CRM], "", None)
         for role in (CRM, ERP):
+            self.systems[role].unlock_all()
             for object in OBJECTS[role].values():
                 for row in self._rows(role, object):
                     if "maybe" in row.payload.values() and not row.deleted:
@@ -200,11 +229,11 @@ class World:
 
     def _delete(self, role: Role, object: str, external_id: str) -> None:
         system = self.systems[role]
-        self.unlock(system, object, external_id)
+        system.unlock(object, external_id)
         self.edits.seen |= tokens(dict(system.objects[object][external_id].payload))
         system.delete(object, external_id)
         self.edits.number += 1
-        self.faults.trace.append(f"delete {role} {object} {external_id}")
+        self.faults.note(f"delete {role} {object} {external_id}")
 
     def _living(self, role: Role, object: str) -> list[str]:
         rows = self.systems[role].objects.get(object, {})
@@ -219,38 +248,11 @@ class World:
         number = Decimal(self.chance.randrange(1, 10**6)) / 100
         return f"{number:.2f}" if object in ("debtors", "orders") else number
 
-    def to_create(self, system: MemorySystem, object: str,
+    def to_create(self, system: Books, object: str,
                   payload: Mapping[str, Any]) -> dict[str, Any]:
-        """What the system makes of a new record: a field that was not given is blank. A child may
-        not be made before its parent."""
+        """What the system makes of a new record. A child may not be made before its parent."""
         if object in PARENTS:
             link, parent = PARENTS[object]
             if payload.get(link) not in system.objects.get(parent, {}):
                 self.violations.append(f"I8: {object} was made before its parent")
-        blank = dict.fromkeys([*TEXTS[object], *([AMOUNTS[object]] if object in AMOUNTS else [])])
-        return {**blank, **payload}
-
-    # ---- commits that come late
-
-    def unlock(self, system: MemorySystem, object: str, external_id: str | None) -> None:
-        """Let a transaction that holds a record end, and those that have been open for long."""
-        still = []
-        for late in self._late:
-            at, commit = late[3], late[4]
-            if late[:3] == (system, object, external_id) or external_id is None \
-                    or late[0].changes - at > LOOK_BACK // 2:
-                commit()
-            else:
-                still.append(late)
-        self._late = still
-
-
-def tokens(value: Any) -> set[str]:
-    """The tokens in a value, however deep."""
-    if isinstance(value, str):
-        return {value} if value.endswith("ä") else set()
-    if isinstance(value, dict):
-        return set().union(*(tokens(v) for v in value.values())) if value else set()
-    if isinstance(value, list | tuple):
-        return set().union(*(tokens(v) for v in value)) if value else set()
-    return set()
+        return system.taken(object, payload, new=True)
