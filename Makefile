@@ -7,13 +7,17 @@ export DO_NOT_TRACK := 1
 SEEDS ?= 50000
 MINUTES ?= 120
 
-.PHONY: demo test check lint types contracts torture bench lock clean
+.PHONY: demo test test-real check lint types contracts torture bench lock clean
 
 demo: .venv/runtime
 	$(BIN)/connector demo $(if $(KEEP),--keep)
 
 test: .venv/develop
 	$(BIN)/pytest
+
+# Starts a real BottleCRM (where there is a Python 3.12) and a real Tryton: a few minutes the first time.
+test-real: .venv/develop
+	CONNECTOR_REAL=1 $(BIN)/pytest -rs tests/real
 
 check: lint types contracts test
 

@@ -31,7 +31,7 @@ class FieldPolicy:
     * `direction`: `two_way`; `to_erp` and `to_crm` carry it one way and put the other side's
       change back; `create_only` sends it when a record is created and never after.
     * `owner`: the side that always wins; a change of it on the other side is put back and kept
-      as a settled conflict.
+      as a settled conflict. Until the owner has a value, on first contact, the other side's stands.
     * `conflict`: settles two different changes where no owner is named.
     * `on_blank`: whether blanking a field blanks it on the other side (`propagate`), doesn't
       (`ignore`), or the field is only ever written where the other side is blank (`fill_only`).

@@ -201,7 +201,7 @@ def _compare_computed(rules: Rules, merged: Merged, crm: Record, erp: Record) ->
 
 def for_creation(rules: Rules, record: Record, target: Role) -> dict[str, Any]:
     """The part of `record` that a new counterpart at `target` is given: what may be written
-    there and isn't the target's own to say. Blank fields are left to the target."""
+    there and goes that way. Blank fields are left to the target."""
     header, of_line = rules.given[target]
     given = {name: value for name in header if (value := record.get(name)) is not None}
     if rules.lines and "lines" in record and target in rules.lines_writable:

@@ -52,10 +52,10 @@ class Rules:
 
 
 def _given(rule: Rule, target: Role) -> bool:
-    """Whether a field may be written at `target` and isn't the target's own to say."""
+    """Whether a field may be written at `target` and goes that way."""
     backwards = "to_crm" if target == ERP else "to_erp"
     return (target in rule.writable and not rule.field.computed
-            and rule.policy.owner != target and rule.policy.direction != backwards)
+            and rule.policy.direction != backwards)
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,8 @@ def _by_owner(rule: Rule, path: str, base: Any, values: Values) -> Verdict | Non
         return None
     why = f"owner: {owner}"
     loser = other(owner)
+    if values[owner] is None and base is MISSING:  # the owner has not said anything yet
+        return Verdict(f"only the {loser} has it", loser)
     if (values[loser] is None and base is MISSING) or not changed(base, values[loser]):
         return Verdict(why, owner)
     kind = "both_changed" if changed(base, values[owner]) else "put_back"

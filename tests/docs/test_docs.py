@@ -20,6 +20,7 @@ from connector.adapters.registry import adapter_class
 from connector.cli.adapters import as_markdown, columns, known_kinds
 from connector.cli.app import app
 from connector.cli.runs import NEEDS_ATTENTION
+from connector.bootstrap import open_connector
 from connector.config import (
     BecomesConfig,
     Config,
@@ -271,3 +272,13 @@ def test_mappings_that_a_page_shows_hold(block: str, tmp_path: Path) -> None:
     path.write_text(block, encoding="utf-8")
     document = read_document(path).document
     assert compile_mapping(document, ENTITIES[document.entity]).readable
+
+
+@pytest.mark.parametrize("path", sorted((DOCS / "examples").glob("*.yaml")), ids=lambda p: p.name)
+def test_an_example_holds(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in re.findall(r"env:(\w+)", path.read_text(encoding="utf-8")):
+        monkeypatch.setenv(name, "unused")
+    connector = open_connector(path)
+    for pair in connector.config.pairs:
+        assert connector.pair(pair).entities
+    connector.close()

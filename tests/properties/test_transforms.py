@@ -56,7 +56,15 @@ NORMALISING = ("vat_number", "email", "phone", "unit", "unit_code")
 
 
 def test_every_transform_is_tested() -> None:
-    assert set(CANONICAL) == set(REGISTRY)
+    both_ways = {name for name, transform in REGISTRY.items() if transform.encode is not None}
+    assert set(CANONICAL) == both_ways
+    assert set(REGISTRY) - both_ways == {"midnight"}
+
+
+@given(st.dates())
+def test_midnight_begins_the_day(day: date) -> None:
+    assert REGISTRY["midnight"].decode(day.isoformat()) \
+        == datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("name", sorted(CANONICAL))

@@ -13,7 +13,7 @@ from connector.domain.policies import CRM, ERP, Role
 from connector.domain.records import Link
 from connector.ports import UnitOfWork
 from connector.store.tables import inbox
-from connector.testing.torture.company import OBJECTS, VAT, tokens
+from connector.testing.torture.company import LINES, OBJECTS, VAT, tokens
 from connector.testing.torture.world import World
 
 _EVERY = tuple(ConflictState)
@@ -31,6 +31,7 @@ def broken(world: World) -> list[str]:
             of_entity = [c for c in conflicts if c.entity == entity]
             found += _counterparts(world, uow, entity, of_entity)
             found += _equal(world, uow, entity, of_entity)
+            found += _line_keys(world, entity)
             found += _deletions(world, uow, entity, of_entity)
         found += _lost(world, uow, conflicts)
     found += _too_many_writes(world)
@@ -136,6 +137,18 @@ def _equal(world: World, uow: UnitOfWork, entity: str,
                 if not any(path == a or path.startswith(f"{a}.") for a in asked[canonical_id]):
                     number = "I4" if path.rpartition(".")[2] in _AMOUNTS else "I1"
                     yield f"{number}: {path} of {entity} {canonical_id} is {crm!r} and {erp!r}"
+
+
+def _line_keys(world: World, entity: str) -> Iterator[str]:
+    """I2: no line stands twice in a document."""
+    for role in (CRM, ERP):
+        object = OBJECTS[role][entity]
+        if object in LINES:
+            path, key, *_ = LINES[object]
+            for ext, payload in _living(world, role, entity).items():
+                keys = Counter(line[key] for line in payload.get(path, ()))
+                yield from (f"I2: line {k} stands {n} times in {entity} {ext} of the {role}"
+                            for k, n in keys.items() if n > 1)
 
 
 def _decoded(world: World, uow: UnitOfWork, entity: str, role: Role,

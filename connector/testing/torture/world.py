@@ -75,7 +75,7 @@ class World:
     def act(self) -> None:
         """One thing that some user does."""
         role: Role = self.chance.choice((CRM, ERP))
-        entity = self.chance.choice(("customer", "customer", "customer", "contact", "order"))
+        entity = self.chance.choice(("customer", "customer", "customer", "contact", "order", "order"))
         object = OBJECTS[role][entity]
         living = self._living(role, object)
         what = self.chance.random()
@@ -145,11 +145,11 @@ class World:
     def _change_lines(self, object: str, payload: dict[str, Any]) -> dict[str, Any]:
         path, key, text, amount, price = LINES[object]
         lines = [dict(line) for line in payload.get(path, ())]
-        if not lines or self.chance.random() < 0.3:
+        if not lines or self.chance.random() < 0.4:
             number = max((line[key] for line in lines), default=0) + self.chance.choice((10, 20))
             lines.append({key: number, text: self._token(), amount: self._amount(object),
                           price: self._amount(object)})
-        elif len(lines) > 1 and self.chance.random() < 0.2:
+        elif len(lines) > 1 and self.chance.random() < 0.3:
             lines.pop(self.chance.randrange(len(lines)))
         else:
             self.chance.choice(lines)[text] = self._token()
@@ -165,7 +165,8 @@ class World:
         if entity == "order":
             payload |= {"stage": "open", "currency": "EUR"} if role == CRM \
                 else {"state": "new", "cur": "EUR"}
-            payload |= self._change_lines(object, payload)
+            for _ in range(self.chance.choice((1, 3, 5))):
+                payload |= self._change_lines(object, payload)
         external_id = system.next_id(object)
         system.put(object, external_id, payload)
         self.edits.number += 1

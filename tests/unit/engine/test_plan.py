@@ -55,12 +55,20 @@ class TestAlone:
             FieldChange(name, None, value, "new") for name, value in given.items())
         assert (work.actions[0].title, work.actions[0].versions) == ("Acme", {"crm": "crm-v1"})
 
-    def test_what_is_the_targets_own_is_not_given(self, rules_for: RulesFor) -> None:
+    def test_what_goes_the_other_way_is_not_given(self, rules_for: RulesFor) -> None:
         rules = rules_for("customer", fields={
             "city": FieldPolicy(owner=ERP), "email": FieldPolicy(direction="to_crm"),
             "active": FieldPolicy(direction="create_only")})
         work = decide(rules, group({**ACME, "number": "C1", "balance": Decimal(3)}, base=None))
-        assert work.writes[ERP].record == {"name": "Acme", "active": True}
+        assert work.writes[ERP].record == {"name": "Acme", "city": "Berlin", "active": True}
+
+    def test_until_the_owner_has_a_value_the_other_sides_stands(self, rules_for: RulesFor) -> None:
+        rules = rules_for("customer", fields={"city": FieldPolicy(owner=ERP)})
+        work = decide(rules, group(ACME, {**ACME, "city": None}, base=None))
+        assert work.writes[ERP].record == {"city": "Berlin"}
+        assert work.actions[0].conflicts == ()
+        later = decide(rules, group(ACME, {**ACME, "city": None}))
+        assert later.writes[CRM].record == {"city": None}
 
     def test_lines_are_given_whole(self, rules_for: RulesFor) -> None:
         line = {"line_no": 10, "product": "p", "description": None, "quantity": Decimal(2),
