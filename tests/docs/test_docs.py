@@ -17,10 +17,10 @@ from typer.main import get_command
 from connector import errors
 from connector.adapters.http import HttpSettings
 from connector.adapters.registry import adapter_class
+from connector.bootstrap import open_connector
 from connector.cli.adapters import as_markdown, columns, known_kinds
 from connector.cli.app import app
 from connector.cli.runs import NEEDS_ATTENTION
-from connector.bootstrap import open_connector
 from connector.config import (
     BecomesConfig,
     Config,
