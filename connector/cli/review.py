@@ -130,14 +130,25 @@ def show_letter(context: typer.Context, number: Number, json: Json = False) -> N
     say(f"Put it right, then: connector dead-letters replay {number}")
 
 
-def replay_letter(context: typer.Context, number: Number, pair: PairName = None,
-                  json: Json = False) -> None:
-    """Read a parked record again and try it once more."""
+def replay_letter(
+    context: typer.Context,
+    numbers: Annotated[list[int] | None, typer.Argument(help="Their numbers.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    pair: PairName = None, json: Json = False,
+) -> None:
+    """Read parked records again and try them once more."""
     from connector.cli.runs import _finish
 
+    if every == bool(numbers):
+        raise RunFailed("Name the numbers of dead letters, or say --all.")
     with opened(context) as connector:
-        letter = _letter(connector, number)
-        run = connector.engine(connector.pair_name(pair)).replay(letter)
+        name = connector.pair_name(pair)
+        if every:
+            with connector.store.begin() as uow:
+                letters = uow.dead_letters(name)
+        else:
+            letters = [_letter(connector, number) for number in numbers or ()]
+        run = connector.engine(name).replay(letters)
     _finish(run, json)
 
 

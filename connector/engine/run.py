@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -105,33 +106,37 @@ class Engine:
                 uow.release(self.pair.name, [f"conflict:{conflict.canonical_id}"])
             links = uow.links_by_canonical(self.pair.name, conflict.entity,
                                            [conflict.canonical_id])
-        return self._again(conflict.entity, "resolve",
-                           [(link.system, link.external_id)
-                            for link in links.get(conflict.canonical_id, ())])
+        return self._again("resolve", {conflict.entity: [
+            (link.system, link.external_id) for link in links.get(conflict.canonical_id, ())]})
 
-    def replay(self, letter: DeadLetter) -> Run:
-        """Read a parked record again and try it once more."""
-        entity, external_id = letter.entity, letter.external_id
-        source, colon, origin = external_id.partition(":")
-        if colon and source in self.pair.policies:  # made from another document: begin there
-            entity, external_id = source, origin
-        return self._again(entity, "replay", [(letter.system, external_id)])
+    def replay(self, letters: Sequence[DeadLetter]) -> Run:
+        """Read parked records again and try them once more."""
+        records: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        for letter in letters:
+            source, colon, origin = letter.external_id.partition(":")
+            if colon and source in self.pair.policies:  # made from another document: begin there
+                records[source].append((letter.system, origin))
+            else:
+                records[letter.entity].append((letter.system, letter.external_id))
+        return self._again("replay", records)
 
     # ---- the parts of a run
 
-    def _again(self, entity: str, trigger: str, records: Sequence[tuple[str, str]]) -> Run:
-        """Read records (system, external ID) again and work off the entity's inbox."""
-        becomes = self.pair.policies[entity].becomes
+    def _again(self, trigger: str, records: Mapping[str, Sequence[tuple[str, str]]]) -> Run:
+        """Read records (system, external ID), by entity, again and work off their entities."""
+        becomes = {rule.entity for entity in records
+                   if (rule := self.pair.policies[entity].becomes) is not None}
         with self._session(trigger, unobserved) as session:
             recover(session)
-            for side in self.pair.sides:
-                mine = [external_id for system, external_id in records if system == side.system]
-                changes = reread(session, entity, side.role, mine, Planned()) if mine else {}
-                with self.store.begin() as uow:
-                    uow.receive(self.pair.name, list(changes.values()))
-            drain(session, entity)
-            if becomes is not None:
-                drain(session, becomes.entity)
+            for entity, wanted in records.items():
+                for side in self.pair.sides:
+                    mine = [external_id for system, external_id in wanted if system == side.system]
+                    changes = reread(session, entity, side.role, mine, Planned()) if mine else {}
+                    with self.store.begin() as uow:
+                        uow.receive(self.pair.name, list(changes.values()))
+            for entity in self.pair.entities:
+                if entity in records or entity in becomes:
+                    drain(session, entity)
         return self._kept(session)
 
     def _pull_all(self, session: Session, entities: Sequence[str], *, everything: bool = False,

@@ -79,6 +79,18 @@ def test_a_failed_record_is_parked_replayed_and_discarded(pair: Pair) -> None:
     assert (gone.returncode, "no dead letter" in gone.stderr) == (1, True)
 
 
+def test_all_parked_records_are_replayed_in_one_go(pair: Pair) -> None:
+    odd = [pair.crm("POST", "accounts", {"name": f"Odd {n}", "vatNumber": f"DE{n}",
+                                         "country": "QQ"}) for n in range(3)]
+    assert cli(pair, "sync").returncode == 7
+    for account in odd:
+        pair.crm("PATCH", f"accounts/{account['id']}", {"country": "DE"})
+    assert cli(pair, "dead-letters", "replay").returncode == 1
+    assert cli(pair, "dead-letters", "replay", "--all").returncode == 0
+    assert len(pair.in_erp("customers")) == 3
+    assert json.loads(cli(pair, "dead-letters", "list", "--json").stdout) == []
+
+
 def said(done: subprocess.CompletedProcess[str]) -> str:
     """A user's mistake ends in a message, never in a stack trace."""
     assert "Traceback" not in done.stderr
