@@ -41,6 +41,9 @@ class TrytonSettings(HttpSettings):
     password: SecretStr
     company: str | None = Field(
         None, description="the company's name or ID; the user's own, if not given")
+    timeout_seconds: float = Field(
+        LOOK_BACK_SECONDS, gt=0, le=600, description="the longest wait for an answer: as long as "
+        "the longest transaction, for a create that is made later than that is made twice")
     look_back_seconds: int = Field(
         LOOK_BACK_SECONDS, ge=0, description="how long the longest transaction in Tryton takes; "
         "a pull reads again what changed so long before its cursor")
