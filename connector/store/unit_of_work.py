@@ -8,7 +8,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 from sqlalchemy import Connection, Engine, select, update
@@ -35,7 +35,7 @@ class SqlStore:
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self.engine, self.clock = engine, clock
         self._turns: AbstractContextManager[Any] = \
-            Lock() if engine.dialect.name == "sqlite" else nullcontext()
+            RLock() if engine.dialect.name == "sqlite" else nullcontext()
 
     @contextmanager
     def begin(self) -> Iterator[SqlUnitOfWork]:

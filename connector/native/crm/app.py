@@ -15,6 +15,7 @@ from fastapi import FastAPI, Request, Response
 from standardwebhooks.webhooks import Webhook
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from connector.native.crm import pages
 from connector.native.crm.documents import SUMS
@@ -113,6 +114,10 @@ def create_app(database: str = "sqlite:///native-crm.db", *, token: str = "crm-d
     @app.exception_handler(Refused)
     async def refused(_request: Request, refusal: Refused) -> Response:
         return as_problem(refusal)
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(_request: Request, _error: ClientDisconnect) -> Response:
+        return Response(status_code=400)  # nobody reads it: the caller went away in mid-call
 
     @app.exception_handler(HTTPException)
     async def unknown(_request: Request, error: HTTPException) -> Response:

@@ -14,6 +14,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from sqlalchemy import Integer
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from connector.native.database import Database, Entry, Transaction, dumps, loads
 from connector.native.erp import billing, orders
@@ -165,6 +166,11 @@ def create_app(database: str = "sqlite:///native-erp.db", *, api_key: str = "erp
     app = FastAPI(title="Native ERP", version="1", lifespan=life)
     _routes(app, erp)
     _document(app)
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(_request: Request, _error: ClientDisconnect) -> Response:
+        return Response(status_code=400)  # nobody reads it: the caller went away in mid-call
+
     return FaultSwitch(app, erp.faults) if faults else app
 
 
