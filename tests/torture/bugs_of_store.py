@@ -55,18 +55,6 @@ def max_seen_cursor() -> Patches:
     yield swap(MemoryAdapter, "pull", greatest)
 
 
-@planted("a cursor stands at what was read")
-def cursor_at_the_end() -> Patches:
-    def now(real: Any) -> Any:
-        def read(self: Any, object: str, cursor: str | None) -> Iterator[Page]:
-            for page in real(self, object, cursor):
-                yield replace(page, cursor=str(self.system.changes))
-
-        return read
-
-    yield swap(MemoryAdapter, "pull", now)
-
-
 @planted("pages go by key, not by offset")
 def pages_by_offset() -> Patches:
     def read(self: Any, object: str, cursor: str | None) -> Iterator[Page]:
@@ -136,11 +124,6 @@ def echoes_told_by_time() -> Patches:
     yield swap(pull, "fresh", lambda real: lambda records, versions: [
         r for r in real(records, versions)
         if now[0] - written.get(r.external_id, -1e9) > 120])
-
-
-@planted("an echo is told by its version, not taken for a change")
-def echoes_told_by_nothing() -> Patches:
-    yield patch.object(pull, "fresh", lambda records, _versions: list(records))
 
 
 @planted("a link is kept with what was seen")

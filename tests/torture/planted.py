@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import sys
 import time
 
 import structlog
@@ -28,8 +29,9 @@ def main() -> None:
         started = time.monotonic()
         found = caught(name, range(asked.seeds))
         told = f"{found.seeds:4} {found.invariant} {found.violation[:70]}" if found else "   - -"
-        print(f"{name:28} {told}  ({bug.promise}; {time.monotonic() - started:.0f} s)",
-              flush=True)
+        sys.stdout.write(f"{name:30} {told}  ({bug.promise}; "
+                         f"{time.monotonic() - started:.0f} s)\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

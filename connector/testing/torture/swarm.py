@@ -14,7 +14,6 @@ from random import Random
 from sqlalchemy import delete
 
 from connector.domain.ledger import Run
-from connector.domain.records import Change
 from connector.errors import ConnectorError
 from connector.store.open import open_store
 from connector.store.tables import metadata

@@ -75,7 +75,7 @@ class World:
     def act(self) -> None:
         """One thing that some user does."""
         role: Role = self.chance.choice((CRM, ERP))
-        entity = self.chance.choice(("customer", "customer", "customer", "contact", "order", "order"))
+        entity = self.chance.choice(("customer",) * 3 + ("contact", "order", "order"))
         object = OBJECTS[role][entity]
         living = self._living(role, object)
         what = self.chance.random()
@@ -91,16 +91,19 @@ class World:
             self._delete(role, object, self.chance.choice(living))
 
     def _edit_both(self, role: Role, entity: str, external_id: str) -> None:
-        """Both sides edit one record before the connector sees either."""
+        """Both sides edit one record before the connector sees either, or one deletes it."""
         with self.store.begin() as uow:
             link = uow.links_by_external(self.pair.name, entity, role, [external_id]).get(
                 external_id)
             tied = uow.links_by_canonical(self.pair.name, entity, [link.canonical_id])[
                 link.canonical_id] if link else []
-        self.edit(role, OBJECTS[role][entity], external_id)
+        if self.chance.random() < 0.2:
+            self._delete(role, OBJECTS[role][entity], external_id)
+        else:
+            self.edit(role, OBJECTS[role][entity], external_id)
         theirs = OBJECTS[other(role)][entity]
         for link in tied:
-            if link.system == other(role) and link.external_id in self._living(other(role), theirs):
+            if link.external_id in self._living(other(role), theirs) and link.system != role:
                 self.edit(other(role), theirs, link.external_id)
 
     def meddle(self, system: Books, object: str, external_id: str | None) -> None:
@@ -143,17 +146,21 @@ class World:
         return {name: None if blank else self._token()}
 
     def _change_lines(self, object: str, payload: dict[str, Any]) -> dict[str, Any]:
-        path, key, text, amount, price = LINES[object]
+        path, _, text, *_ = LINES[object]
         lines = [dict(line) for line in payload.get(path, ())]
         if not lines or self.chance.random() < 0.4:
-            number = max((line[key] for line in lines), default=0) + self.chance.choice((10, 20))
-            lines.append({key: number, text: self._token(), amount: self._amount(object),
-                          price: self._amount(object)})
+            self._add_line(object, lines)
         elif len(lines) > 1 and self.chance.random() < 0.3:
             lines.pop(self.chance.randrange(len(lines)))
         else:
             self.chance.choice(lines)[text] = self._token()
         return {path: lines}
+
+    def _add_line(self, object: str, lines: list[dict[str, Any]]) -> None:
+        _, key, text, amount, price = LINES[object]
+        number = max((line[key] for line in lines), default=0) + self.chance.choice((10, 20))
+        lines.append({key: number, text: self._token(), amount: self._amount(object),
+                      price: self._amount(object)})
 
     def _create(self, role: Role, entity: str) -> None:
         """A new record, unless it is a child and there is no parent for it."""
@@ -165,8 +172,10 @@ class World:
         if entity == "order":
             payload |= {"stage": "open", "currency": "EUR"} if role == CRM \
                 else {"state": "new", "cur": "EUR"}
-            for _ in range(self.chance.choice((1, 3, 5))):
-                payload |= self._change_lines(object, payload)
+            lines: list[dict[str, Any]] = []
+            for _ in range(self.chance.randint(1, 3)):
+                self._add_line(object, lines)
+            payload[LINES[object][0]] = lines
         external_id = system.next_id(object)
         system.put(object, external_id, payload)
         self.edits.number += 1
