@@ -113,6 +113,7 @@ class Entries:
         """Hold a change up until a person has said which record it is."""
         self.waits[change.id] = f"conflict:{canonical_id}"
         self.outcome(change, OutcomeKind.CONFLICT, canonical_id, reason=reason)
+        self.succeeded.append(change.trace_key)
 
     def save(self, uow: UnitOfWork) -> None:
         """Everything at once, into an open transaction."""

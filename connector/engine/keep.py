@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from connector.domain.actions import Action, ActionKind, Outcome, OutcomeKind
 from connector.domain.entities import ENTITIES, pack, unpack
 from connector.domain.ledger import ConflictState
-from connector.domain.policies import Role, other
+from connector.domain.policies import CRM, ERP, Role, other
 from connector.domain.records import (
     Batch,
     Change,
@@ -30,6 +31,8 @@ from connector.engine.entries import Entries
 from connector.engine.gather import Planned, references
 from connector.engine.group import Group, Seen, Work
 from connector.engine.intents import Outgoing
+from connector.engine.match import match_key
+from connector.engine.merge import agreed
 from connector.engine.plan import decide
 from connector.engine.session import Session
 from connector.errors import RecordFailed
@@ -124,24 +127,30 @@ class Keeping(Entries):
             self._fail(work, RecordFailed(error, stage="write"))
         elif statuses & {WriteStatus.STALE, WriteStatus.GONE}:
             self._made_in_part(work, results)
-            self.received.extend(moved[role, intent.external_id]
-                                 for role, (intent, _) in results.items()
-                                 if (role, intent.external_id) in moved and intent.external_id)
-            self._again(work, "it keeps changing on the other side")
+            anew = [moved[role, intent.external_id] for role, (intent, _) in results.items()
+                    if intent.external_id and (role, intent.external_id) in moved]
+            self._again(work, results, "it keeps changing on the other side", anew)
         elif statuses & {WriteStatus.RETRY, WriteStatus.UNKNOWN}:
             self._made_in_part(work, results)
-            self._again(work, next(r.error for _, r in results.values()))
+            self._again(work, results, next(r.error for _, r in results.values()))
         else:
             self._done(work, results)
 
     def _made_in_part(self, work: Work, results: dict[Role, Result]) -> None:
-        """Keep the sides that were written; the base stays until both are."""
-        group = work.group
+        """Keep the sides that were written; the base takes what both hold alike by now, or what
+        is undone on one side meanwhile would come back from the other."""
+        group, written = work.group, False
         for role, (_, result) in results.items():
             decoded = result.record and self.returned.get((role, result.record.external_id))
             if result.record is not None and isinstance(decoded, dict):
                 group.sides[role] = Seen(result.record.external_id, result.record.version, decoded)
                 self.link(group, role)
+                written = True
+        crm, erp = (group.sides[role].record if role in group.sides else None
+                    for role in (CRM, ERP))
+        if written and group.base is not None and crm is not None and erp is not None:
+            self.snapshots.append(Snapshot(self.entity, group.canonical_id, pack(
+                ENTITIES[self.entity], agreed(self.rules, group.base, crm, erp))))
 
     def _done(self, work: Work, results: dict[Role, Result]) -> None:
         group = work.group
@@ -214,6 +223,8 @@ class Keeping(Entries):
     def _close_conflicts(self, work: Work) -> None:
         still = {c.path for action in work.actions for c in action.conflicts if not c.settled_by}
         for conflict in work.group.conflicts:
+            if conflict.kind == "ambiguous_match":
+                continue  # that ends where the record is linked
             if conflict.path not in still and len(work.group.sides) == 2:
                 decided = conflict.state is ConflictState.DECIDED
                 self.closed[conflict.id] = "a person" if decided else "both sides agree"
@@ -235,8 +246,7 @@ class Keeping(Entries):
                 reason = reason or f"conflict on {', '.join(sorted(asked))}"
             self.outcome(change, kind, group.canonical_id, action.target, action.changes, reason)
             self.settled.append(change.id)
-            if kind is not OutcomeKind.CONFLICT:
-                self.succeeded.append(change.trace_key)
+            self.succeeded.append(change.trace_key)
         if not group.changes and results:
             self._outcome_uncounted(work)
 
@@ -266,8 +276,10 @@ class Keeping(Entries):
                        seen.version, hint=True)
                 for role, seen in group.sides.items() if not seen.virtual][:1]
 
-    def _again(self, work: Work, reason: str) -> None:
-        """Take the work's changes up again: at once, a few times; then in the next run."""
+    def _again(self, work: Work, results: Mapping[Role, Result], reason: str,
+               anew: Sequence[Change] = ()) -> None:
+        """Take the work's changes up again: at once, a few times; then in the next run. What was
+        read `anew`, or written, comes in the place of what was read before."""
         group = work.group
         tries = self.session.requeued[group.entity, group.canonical_id] + 1
         self.session.requeued[group.entity, group.canonical_id] = tries
@@ -276,7 +288,14 @@ class Keeping(Entries):
                 self.session.count_read(self.entity, self.pair.role_of(change.system), -1)
             else:
                 self.outcome(change, OutcomeKind.WAITING, group.canonical_id, reason=reason)
-        self.received.extend(group.changes or self._stand_in(group))
+        now = {(c.system, c.external_id): c for c in group.changes or self._stand_in(group)}
+        for role, (_, result) in results.items():
+            at = self.pair.side(role).system, result.record.external_id if result.record else ""
+            if at in now and result.record is not None:
+                now[at] = replace(now[at], version=result.record.version,
+                                  payload=result.record.payload, hint=False)
+        now.update({(c.system, c.external_id): c for c in anew})
+        self.received.extend(now.values())
         if tries > MAX_REQUEUES:
             self.session.put_off.update(
                 (group.entity, self.pair.side(role).system, seen.external_id)
@@ -311,6 +330,9 @@ class Keeping(Entries):
             role = self.pair.role_of(intent.system)
             sent = unpack(ENTITIES[self.entity], intent.record)
             group = Group(self.entity, intent.canonical_id, sent)
+            key = match_key(self.rules.policy.match, sent)
+            if key:  # else a record with the same one, read meanwhile, would be taken for new
+                group.match_keys.add(key)
             decoded = self.returned.get((role, result.record.external_id))
             group.sides[role] = Seen(result.record.external_id, "",
                                      decoded if isinstance(decoded, dict) else sent)

@@ -199,6 +199,25 @@ def _compare_computed(rules: Rules, merged: Merged, crm: Record, erp: Record) ->
                                                   kind="total_differs"))
 
 
+def agreed(rules: Rules, base: Record, crm: Record, erp: Record) -> dict[str, Any]:
+    """`base` with all that both sides hold alike by now: their last agreed record, where a merge
+    was carried out in part."""
+    known = {**base, **{name: crm[name] for name in rules.header
+                        if name in crm and name in erp and crm[name] == erp[name]}}
+    if rules.lines and "lines" in crm and "lines" in erp:
+        lines = {CRM: _by_key(rules, crm), ERP: _by_key(rules, erp)}
+        before = _by_key(rules, base)
+        next_base: Lines = {key: was for key, was in before.items()
+                            if key in lines[CRM] or key in lines[ERP]}
+        for key in lines[CRM].keys() & lines[ERP].keys():
+            ours, theirs = lines[CRM][key], lines[ERP][key]
+            next_base[key] = {**before.get(key, {}), **{
+                name: ours[name] for name in rules.lines
+                if name in ours and name in theirs and ours[name] == theirs[name]}}
+        known["lines"] = [next_base[key] for key in sorted(next_base)]
+    return known
+
+
 def for_creation(rules: Rules, record: Record, target: Role) -> dict[str, Any]:
     """The part of `record` that a new counterpart at `target` is given: what may be written
     there and goes that way. Blank fields are left to the target."""

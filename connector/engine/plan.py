@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from connector.domain.actions import Action, ActionKind, FieldChange, FieldConflict
@@ -11,7 +11,7 @@ from connector.domain.policies import CRM, ERP, Role, other
 from connector.domain.records import Operation
 from connector.engine.group import Group, Seen, Work, Write
 from connector.engine.merge import Merged, for_creation, merge
-from connector.engine.pair import Rules
+from connector.engine.pair import Rule, Rules
 
 MAX_DEPTH = 3
 """Writes in a row that may follow from each other's results before a person is asked."""
@@ -139,10 +139,22 @@ def _carry_deletion(rules: Rules, group: Group, survivor: Role, record: dict[str
 
 
 def _edited(rules: Rules, group: Group, record: dict[str, Any]) -> bool:
+    """Whether the survivor holds something that was entered since both sides last agreed."""
     base = group.base or {}
-    return any(name in base and record.get(name) != base[name] for name, rule in
-               rules.header.items() if rule.writable and rule.policy.owner is None
-               and rule.policy.direction == "two_way")
+    header = any(name in base and record.get(name) != base[name]
+                 for name, rule in rules.header.items() if rule.writable and _has_a_say(rule))
+    return header or ("lines" in base and "lines" in record
+                      and _told(rules, base["lines"]) != _told(rules, record["lines"]))
+
+
+def _told(rules: Rules, lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What both sides have a say in, of each line."""
+    names = [name for name, rule in rules.lines.items() if rule.writable and _has_a_say(rule)]
+    return [{name: line[name] for name in names if name in line} for line in lines]
+
+
+def _has_a_say(rule: Rule) -> bool:
+    return rule.policy.owner is None and rule.policy.direction == "two_way"
 
 
 def _deletion(group: Group, gone: Role, kind: str) -> FieldConflict:

@@ -186,14 +186,13 @@ class World:
         """What a new customer has besides texts; often the VAT number of one that stands in the
         other system only, sometimes that of one which is there already."""
         object, name = OBJECTS[role]["customer"], VAT[role]
-        on_their_way = self._on_their_way()
         mine = {row.payload.get(name) for row in self._rows(role, object)}
         theirs = [row.payload[VAT[other(role)]] for row in
                   self._rows(other(role), OBJECTS[other(role)]["customer"]) if not row.deleted]
-        fits = [vat for vat in theirs if vat not in mine | on_their_way]
+        fits = [vat for vat in theirs if vat not in mine]
         living = {self.systems[role].objects[object][ext].payload[name]
                   for ext in self._living(role, object)}
-        same = sorted(living - on_their_way)
+        same = sorted(living)
         number = f"DE{self.edits.number:06}"
         if fits and self.chance.random() < 0.4:
             number = self.chance.choice(fits)
@@ -201,14 +200,6 @@ class World:
             number = self.chance.choice(same)
         return {name: number, "currency" if role == CRM else "cur": "EUR",
                 AMOUNTS[object]: self._amount(object), **self._in_use(role)}
-
-    def _on_their_way(self) -> set[Any]:
-        """The VAT numbers of customers that the outbox would make: a user who enters one
-        meanwhile gets a second customer of that number, for recovery comes before reading."""
-        with self.store.begin() as uow:
-            return {intent.payload.get(VAT[role]) for batch in
-                    uow.unsettled_batches(self.pair.name) for intent in batch.intents
-                    for role in (CRM, ERP) if intent.system == role}
 
     def _as_child(self, role: Role, object: str) -> dict[str, Any] | None:
         link, parent = PARENTS[object]

@@ -148,7 +148,7 @@ class TestProducts(AdapterSuite):
             bottlecrm, "products", "invoices/products", "PUT", "product",
             lambda n: {"sku": f"P-{n}", "name": f"Product {n}"}, "name",
             decimal_field="price", decimal_values=["0.10", "1234567890.12"],
-            invalid={"sku": "P-1", "name": "the number of another"})
+            invalid={"sku": "P-2", "name": "Product 2", "price": "dear"})
 
 
 def mappings() -> dict[str, Compiled]:
