@@ -301,6 +301,6 @@ def failed_dropped() -> Patches:
 
 @planted("a record that moved under our hands is taken up again")
 def moved_record_forgotten() -> Patches:
-    yield swap(keep.Keeping, "_again", lambda real: lambda self, work, reason: (
-        real(self, work, reason), self.received.clear(),
+    yield swap(keep.Keeping, "_again", lambda real: lambda self, work, *more: (
+        real(self, work, *more), self.received.clear(),
         self.settled.extend(c.id for c in work.group.changes)))
