@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -34,7 +35,7 @@ class Source:
     domain: tuple[Any, ...] = ()
 
 
-class Kind:
+class Kind(ABC):
     """What all objects share. A kind says what differs.
 
     `model` holds the records, `fields` are read of them, nested ones as `addresses.city`, and
@@ -55,7 +56,7 @@ class Kind:
         self._types: dict[str, Mapping[str, Row]] = {}
         self.more = rpc.settings.fields.get(self.object, ())
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027 - most kinds need nothing
         """Make Tryton ready for it."""
 
     # ---- reading
@@ -68,9 +69,9 @@ class Kind:
         """What a read needs to know besides."""
         return {}
 
+    @abstractmethod
     def records(self, rows: Sequence[Row]) -> list[RemoteRecord]:
         """Rows as they are given to the engine, in their order."""
-        raise NotImplementedError
 
     def find(self, ids: Sequence[int]) -> list[Found]:
         """The records among these IDs that are there and of this kind."""
@@ -144,11 +145,11 @@ class Kind:
 
     def creations(self, intents: Sequence[Intent]) -> list[Values | Unfit]:
         """What to create for each intent."""
-        raise NotImplementedError
+        return [Unfit(self.cannot_write) for _ in intents]
 
     def changes(self, pairs: Sequence[tuple[Intent, Found]]) -> list[Values | Unfit]:
         """What to write for each intent; empty where nothing differs."""
-        raise NotImplementedError
+        return [Unfit(self.cannot_write) for _ in pairs]
 
     def extra(self, payload: Payload) -> Values:
         """The values of the fields that the config adds. Raises `Unfit`."""

@@ -396,21 +396,28 @@ def test_a_refused_batch_is_halved_until_the_bad_record_stands_alone() -> None:
     assert results[0].record.reference == "crm:0"
 
 
-def test_what_was_made_and_could_not_be_read_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    book: dict[str, list[dict[str, Any]]] = {"thing": []}
-    calls = Book(book)
-    kind = Things(calls, book)
+class LostFromSight(Things):
+    """Things that can't be read any more once they are made."""
 
-    def away(ids: Any) -> Any:
+    def find(self, ids: Any) -> Any:
         raise SystemUnreachable("erp is away.")
 
+
+class LostAtOnce(Things):
+    """Things of which it can't be asked what was made."""
+
+    def made(self, ids: Any) -> Any:
+        raise SystemUnreachable("erp is away.")
+
+
+@pytest.mark.parametrize("kind", [LostFromSight, LostAtOnce])
+def test_what_was_made_and_could_not_be_read_is_unknown(kind: type[Things]) -> None:
+    book: dict[str, list[dict[str, Any]]] = {"thing": []}
+    calls = Book(book)
     intent = Intent("1", "thing", "1", "erp", Operation.CREATE, {"name": "n"}, {}, "crm:1")
-    for step in ("made", "find"):
-        monkeypatch.setattr(kind, step, away)
-        writing = Writing(calls, kind, [intent])
-        writing.create()
-        assert writing.results[0].status is WriteStatus.UNKNOWN
-        monkeypatch.undo()
+    writing = Writing(calls, kind(calls, book), [intent])
+    writing.create()
+    assert writing.results[0].status is WriteStatus.UNKNOWN
 
 
 def test_nothing_is_written_to_what_is_only_read() -> None:
