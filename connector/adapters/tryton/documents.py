@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from connector.adapters.tryton.kind import UNNUMBERED, Kind, Source, Values, line_numbers
+from connector.adapters.tryton.kind import UNNUMBERED, OneForOne, Source, Values, line_numbers
 from connector.adapters.tryton.products import percent, quantity
 from connector.adapters.tryton.rpc import Row
 from connector.domain.records import ObjectSchema, RemoteRecord
@@ -21,7 +21,7 @@ def _sale_line(origin: str | None) -> int | None:
     return int(id) if model == "sale.line" and id.isdigit() else None
 
 
-class _Documents(Kind):
+class _Documents(OneForOne):
     """What both share: their lines lead back to those of sales."""
 
     def sale_lines(self, origins: Sequence[str | None]) -> dict[int, int]:

@@ -65,21 +65,9 @@ class Kind(ABC):
         """Which of the model's records are of this kind."""
         return []
 
-    def context(self) -> Mapping[str, Any]:
-        """What a read needs to know besides."""
-        return {}
-
     @abstractmethod
-    def records(self, rows: Sequence[Row]) -> list[RemoteRecord]:
-        """Rows as they are given to the engine, in their order."""
-
     def find(self, ids: Sequence[int]) -> list[Found]:
         """The records among these IDs that are there and of this kind."""
-        if not ids:
-            return []
-        rows = self.rpc.read(self.model, [["id", "in", sorted(ids)], *self.domain()],
-                             self._asked(), context=self.context())
-        return list(zip(rows, self.records(rows), strict=True))
 
     def referenced(self, references: Sequence[str]) -> dict[str, int]:  # noqa: ARG002
         """The oldest record for each reference."""
@@ -166,6 +154,25 @@ class Kind(ABC):
         if kind == "float":
             return number(value)
         return int(value) if kind == "many2one" and value is not None else value
+
+
+class OneForOne(Kind):
+    """A kind whose records are the rows of its model, one for one."""
+
+    def context(self) -> Mapping[str, Any]:
+        """What a read needs to know besides."""
+        return {}
+
+    @abstractmethod
+    def records(self, rows: Sequence[Row]) -> list[RemoteRecord]:
+        """Rows as they are given to the engine, in their order."""
+
+    def find(self, ids: Sequence[int]) -> list[Found]:
+        if not ids:
+            return []
+        rows = self.rpc.read(self.model, [["id", "in", sorted(ids)], *self.domain()],
+                             self._asked(), context=self.context())
+        return list(zip(rows, self.records(rows), strict=True))
 
 
 def iso_day(name: str, value: Any) -> Any:

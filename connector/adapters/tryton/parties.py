@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from connector.adapters.tryton.kind import Found, Kind, Source, Unfit, Values, by, each
+from connector.adapters.tryton.kind import Found, OneForOne, Source, Unfit, Values, by, each
 from connector.adapters.tryton.rpc import Row
 from connector.domain.records import Intent, ObjectSchema, Payload, RemoteRecord
 from connector.errors import RequestRefused
@@ -23,7 +23,7 @@ def _ordered(rows: Sequence[Row]) -> list[Row]:
                   key=lambda row: (row["sequence"] is not None, row["sequence"] or 0, row["id"]))
 
 
-class _Parties(Kind):
+class _Parties(OneForOne):
     """What both kinds of parties share: mechanisms, and the reference as an identifier that has
     no type."""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from connector.adapters.tryton.kind import Found, Kind, Source, Unfit, Values, by, each
+from connector.adapters.tryton.kind import Found, Kind, OneForOne, Source, Unfit, Values, by, each
 from connector.adapters.tryton.rpc import Row, Rpc
 from connector.domain.records import Intent, ObjectSchema, Payload, RemoteRecord
 
@@ -61,7 +61,7 @@ class Categories:
         raise Unfit(f"Tryton has no accounting category with {wanted} % tax; add it there.")
 
 
-class Products(Kind):
+class Products(OneForOne):
     """Variants, each with what it has from its template."""
 
     object = "products"

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from connector.adapters.tryton.kind import (
     Found,
-    Kind,
+    OneForOne,
     Source,
     Unfit,
     Values,
@@ -26,7 +26,7 @@ _ALWAYS = frozenset({"reference"})
 """What may be changed in a sale that is no draft any more."""
 
 
-class Sales(Kind):
+class Sales(OneForOne):
     """Sales of the company. The reference that a create keeps stands in `description`."""
 
     object = "sales"
