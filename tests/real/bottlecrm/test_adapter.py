@@ -32,6 +32,7 @@ from connector.mapping.transforms import REGISTRY
 from connector.native.serving import free_port
 from connector.testing.adapter_suite import AdapterSuite, AdapterWorld
 from connector.testing.clock import VirtualClock
+from tests.real.between import between
 from tests.real.bottlecrm.server import BottleServer
 
 pytestmark = pytest.mark.timeout(900)  # the first start installs BottleCRM
@@ -285,20 +286,17 @@ class TestCustomers:
         assert result.status is WriteStatus.REJECTED
         assert "can't be deleted while it still has" in result.error
 
-    def test_an_edit_within_the_write_window_is_overwritten_and_no_other(
-            self, crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_edit_within_the_write_window_is_overwritten_and_no_other(self, crm: Crm) -> None:
         made = crm.made("accounts", {"name": "Acme", "city": "Lyon"})
-        reading = crm.adapter._reading
-        read = reading.one
 
-        def slowly(kind: Any, ext: str) -> RemoteRecord | None:
-            found = read(kind, ext)
-            monkeypatch.setattr(reading, "one", read)
-            crm.call("PATCH", f"accounts/{ext}", {"city": "Nice", "phone": "+33142685300"})
-            return found
+        def edit(method: str, path: str, _body: bytes) -> None:
+            if method in ("PATCH", "PUT") and path.startswith(f"/api/accounts/{made.external_id}"):
+                crm.call("PATCH", f"accounts/{made.external_id}",
+                         {"city": "Nice", "phone": "+33142685300"})
 
-        monkeypatch.setattr(reading, "one", slowly)
-        changed = crm.change("accounts", made, {"city": "Metz"})
+        with between(crm.server.url, edit) as url:
+            changed = Crm(crm.server, adapter(crm.server, url=url)).change(
+                "accounts", made, {"city": "Metz"})
         assert changed.status is WriteStatus.UPDATED
         assert changed.record is not None
         assert changed.record.payload["city"] == "Metz"  # theirs is lost: there are no locks

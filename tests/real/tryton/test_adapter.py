@@ -25,6 +25,7 @@ from connector.domain.records import (
 from connector.native.serving import free_port
 from connector.testing.adapter_suite import AdapterSuite, AdapterWorld, change, create, one
 from connector.testing.clock import VirtualClock
+from tests.real.between import between
 from tests.real.tryton.clerk import Clerk
 from tests.real.tryton.server import TrytonServer
 
@@ -446,18 +447,17 @@ def test_a_batch_that_commits_late_is_not_missed(tryton_on_postgresql: TrytonSer
     assert {str(id) for id in made} & set(since)
 
 
-def test_a_stale_write_is_refused_by_tryton_itself(tryton_on_postgresql: TrytonServer,
-                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stale_write_is_refused_by_tryton_itself(tryton_on_postgresql: TrytonServer) -> None:
     """An edit between the adapter's own read and its write is not overwritten."""
-    to, clerk = adapter(tryton_on_postgresql), Clerk(tryton_on_postgresql)
-    made = created(to, "customers", {"name": "Contested"})
-    change = to._rpc.change
+    clerk = Clerk(tryton_on_postgresql)
+    made = created(adapter(tryton_on_postgresql), "customers", {"name": "Contested"})
 
-    def slowed(method: str, *params: Any, **more: Any) -> Any:
-        if method.endswith(".write"):
+    def edit(_method: str, _path: str, body: bytes) -> None:
+        if b"party.party.write" in body:
             clerk.do("party.party", "write", [int(made.external_id)], {"name": "Theirs"})
-        return change(method, *params, **more)
 
-    monkeypatch.setattr(to._rpc, "change", slowed)
-    assert updated(to, "customers", made, {"name": "Ours"}).status is WriteStatus.STALE
-    assert to.get("customers", [made.external_id])[made.external_id].payload["name"] == "Theirs"
+    with between(tryton_on_postgresql.url, edit) as url:
+        to = adapter(tryton_on_postgresql, url=url)
+        assert updated(to, "customers", made, {"name": "Ours"}).status is WriteStatus.STALE
+    now = adapter(tryton_on_postgresql).get("customers", [made.external_id])
+    assert now[made.external_id].payload["name"] == "Theirs"
