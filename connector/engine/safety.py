@@ -18,10 +18,13 @@ Policies = Mapping[str, EntityPolicy]
 
 
 def stakes(session: Session, entities: Iterable[str]) -> Stakes:
-    """What is at stake on each side of the entities."""
+    """What is at stake on each side of the entities of which something waits to be taken up; of
+    the others nothing is, and their linked records need not be counted."""
     with session.store.begin() as uow:
+        pending = {entity for entity, _, state in uow.inbox_counts(session.pair.name)
+                   if state == "pending"}
         return {(entity, side.role): uow.stake(session.pair.name, entity, side.system)
-                for entity in entities for side in session.pair.sides}
+                for entity in entities if entity in pending for side in session.pair.sides}
 
 
 def suspicious(policies: Policies, found: Stakes) -> bool:
