@@ -17,7 +17,14 @@ from pydantic import ValidationError
 
 import connector
 from connector.adapters.registry import adapter_class
-from connector.config import Config, LogConfig, PairConfig, read_config, secret
+from connector.config import (
+    Config,
+    LogConfig,
+    NewerWinsConfig,
+    PairConfig,
+    read_config,
+    secret,
+)
 from connector.engine.pair import Pair, Side
 from connector.engine.run import Engine
 from connector.errors import ConfigInvalid
@@ -112,8 +119,26 @@ class Connector:
         conf = self.config.pairs[name]
         policies = {entity: rules.policy(conf.safety_stop)
                     for entity, rules in conf.entities.items()}
-        return Pair(name, self._side("crm", conf.crm, name, conf),
+        pair = Pair(name, self._side("crm", conf.crm, name, conf),
                     self._side("erp", conf.erp, name, conf), policies)
+        self._refuse_newer_wins(pair)
+        return pair
+
+    def _refuse_newer_wins(self, pair: Pair) -> None:
+        """Raise `ConfigInvalid` where `newer_wins` is asked of a system whose times of change are
+        not its server's own."""
+        untold = [side.system for side in pair.sides
+                  if not side.adapter.capabilities.change_times]
+        for entity, conf in self.config.pairs[pair.name].entities.items():
+            asking = [(["conflict"], conf.conflict), *((["fields", name, "conflict"], f.conflict)
+                                                       for name, f in conf.fields.items())]
+            for where, conflict in asking:
+                if untold and isinstance(conflict, NewerWinsConfig):
+                    key = ["pairs", pair.name, "entities", entity, *where]
+                    raise self.file.invalid(
+                        key, f"{'.'.join(key)}: newer_wins can't be decided: {untold[0]} gives no "
+                        "time of change that can be trusted for every record.",
+                        "Use manual, prefer, prefer_unless_blank or an owner.")
 
     def _side(self, role: Any, system: str, pair: str, conf: PairConfig) -> Side:
         adapter = self.adapter(system)

@@ -9,11 +9,20 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
 
 from connector.domain.entities import ENTITIES
 from connector.domain.policies import (
@@ -22,6 +31,7 @@ from connector.domain.policies import (
     Direction,
     EntityPolicy,
     FieldPolicy,
+    NewerWins,
     OnBlank,
     OnDelete,
     Resolution,
@@ -36,18 +46,39 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+class NewerWinsConfig(_Strict):
+    """`newer_wins: {tie: crm, within: 60}`; `within` in seconds."""
+
+    tie: Literal["crm", "erp", "manual"]
+    within: int = Field(default=60, ge=0)
+
+
 def _conflict(value: Any) -> Any:
-    """`{prefer: erp}` as the one word `prefer_erp`; `{prefer_unless_blank: erp}` likewise."""
+    """`{prefer: erp}` as the one word `prefer_erp`; `{prefer_unless_blank: erp}` likewise;
+    `{newer_wins: ...}` as what it holds."""
     if isinstance(value, Mapping) and len(value) == 1:
         (word, role), = value.items()
         if word == "prefer":
             return f"prefer_{role}"
         if word == "prefer_unless_blank":
             return f"prefer_{role}_unless_blank"
+        if word == "newer_wins":
+            return role
     return value
 
 
-Conflict = Annotated[Resolution, BeforeValidator(_conflict)]
+Conflict = Annotated[
+    Annotated[Resolution, Tag("word")] | Annotated[NewerWinsConfig, Tag("newer_wins")],
+    Discriminator(lambda given: "word" if isinstance(given, str) else "newer_wins"),
+    BeforeValidator(_conflict)]
+
+
+def _resolution(given: Resolution | NewerWinsConfig) -> Resolution | NewerWins:
+    """What settles a conflict, as the engine takes it."""
+    if isinstance(given, NewerWinsConfig):
+        return NewerWins(None if given.tie == "manual" else given.tie,
+                         timedelta(seconds=given.within))
+    return given
 
 
 class FieldConfig(_Strict):
@@ -106,8 +137,9 @@ class EntityConfig(_Strict):
 
     def policy(self, of_pair: SafetyStopConfig) -> EntityPolicy:
         """The rules as the engine takes them."""
-        default = FieldPolicy(conflict=self.conflict, on_blank=self.on_blank)
-        fields = {name: FieldPolicy(f.direction, f.owner, f.conflict or self.conflict,
+        default = FieldPolicy(conflict=_resolution(self.conflict), on_blank=self.on_blank)
+        fields = {name: FieldPolicy(f.direction, f.owner,
+                                    _resolution(f.conflict or self.conflict),
                                     f.on_blank or self.on_blank)
                   for name, f in self.fields.items()}
         becomes = None

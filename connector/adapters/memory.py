@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -38,23 +38,26 @@ class MemorySettings(BaseModel):
 
 @dataclass(slots=True)
 class Row:
-    """A record of a memory system; `at` is its place in the order of changes."""
+    """A record of a memory system; `at` is its place in the order of changes, `changed_at` the
+    system's time of the last one."""
 
     external_id: str
     payload: dict[str, Any]
     at: int
     deleted: bool = False
     reference: str | None = None
+    changed_at: datetime | None = None
 
     def record(self) -> RemoteRecord:
         """The record as an adapter gives it."""
         return RemoteRecord(self.external_id, str(self.at), dict(self.payload), self.deleted,
-                            self.reference)
+                            self.reference, self.changed_at)
 
 
 @dataclass(slots=True)
 class MemorySystem:
-    """Records by object; every change takes the next number, so that order is never in doubt.
+    """Records by object; every change takes the next number, so that order is never in doubt, and
+    the time of `clock`, but a microsecond more than the change before at least.
 
     While `outage` is set, every call raises it.
     """
@@ -62,6 +65,8 @@ class MemorySystem:
     objects: dict[str, dict[str, Row]] = field(default_factory=dict)
     changes: int = 0
     outage: ConnectorError | None = None
+    clock: Callable[[], datetime] | None = None
+    last_change: datetime | None = None
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def put(self, object: str, external_id: str, payload: Mapping[str, Any],
@@ -79,8 +84,7 @@ class MemorySystem:
         """A change that takes its place in the order now and shows when the returned call is
         made; until then nobody else may change the record."""
         with self.lock:
-            self.changes += 1
-            at = self.changes
+            at, now = self._next()
 
         def commit() -> Row:
             with self.lock:
@@ -88,7 +92,7 @@ class MemorySystem:
                 old = rows.get(external_id)
                 rows[external_id] = Row(
                     external_id, {**(old.payload if old else {}), **payload}, at,
-                    reference=old.reference if old else reference)
+                    reference=old.reference if old else reference, changed_at=now)
                 return rows[external_id]
 
         return commit
@@ -103,9 +107,18 @@ class MemorySystem:
     def delete(self, object: str, external_id: str) -> None:
         """Delete a record; a tombstone stays."""
         with self.lock:
-            self.changes += 1
             row = self.objects[object][external_id]
-            row.deleted, row.at = True, self.changes
+            row.deleted = True
+            row.at, row.changed_at = self._next()
+
+    def _next(self) -> tuple[int, datetime | None]:
+        """The place and the time of the next change."""
+        self.changes += 1
+        if self.clock is None:
+            return self.changes, None
+        now, before = self.clock(), self.last_change
+        self.last_change = now if before is None else max(now, before + timedelta(microseconds=1))
+        return self.changes, self.last_change
 
     def next_id(self, object: str) -> str:
         """A key that no record has."""
@@ -126,12 +139,14 @@ class MemoryAdapter:
     settings_model: ClassVar[type[MemorySettings]] = MemorySettings
     capabilities = Capabilities(
         write_batch=50, read_batch=100, look_back=timedelta(0), write_window=timedelta(0),
-        idempotent_create=IdempotentCreate.UNIQUE_REFERENCE, deletions="tombstone", bulk=True)
+        idempotent_create=IdempotentCreate.UNIQUE_REFERENCE, deletions="tombstone", bulk=True,
+        change_times=True)
 
     def __init__(self, settings: MemorySettings, clock: Clock, *, page: int = 100,
                  look_back: int = 0) -> None:
         self.clock, self.page, self.look_back = clock, page, look_back
         self.system = WORLDS.setdefault((settings.world, settings.name), MemorySystem())
+        self.system.clock = self.system.clock or clock.now
         self.capabilities = replace(self.capabilities, look_back=timedelta(seconds=look_back))
 
     def check(self) -> str:

@@ -50,7 +50,7 @@ class NativeCrm:
     capabilities = Capabilities(
         write_batch=100, read_batch=PAGE, look_back=timedelta(seconds=5), write_window=timedelta(0),
         idempotent_create=IdempotentCreate.KEY, deletions="tombstone", bulk=True,
-        webhooks="standard")
+        webhooks="standard", change_times=True)
 
     def __init__(self, settings: NativeCrmSettings, clock: Clock, *, page: int = PAGE) -> None:
         self._http = Connection(settings, Bearer(settings.token), clock)
@@ -149,7 +149,7 @@ def _z(at: datetime) -> str:
 
 def _record(row: Mapping[str, Any]) -> RemoteRecord:
     return RemoteRecord(row["id"], row["etag"], row, bool(row.get("deleted")),
-                        row.get("externalRef"))
+                        row.get("externalRef"), _time(row["updatedAt"]))
 
 
 def _operation(intent: Intent) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from pydantic import SecretStr
@@ -54,7 +54,7 @@ class NativeErp:
     capabilities = Capabilities(
         write_batch=500, read_batch=PAGE, look_back=timedelta(0), write_window=timedelta(0),
         idempotent_create=IdempotentCreate.UNIQUE_REFERENCE, deletions="archive", bulk=True,
-        webhooks="t-v1")
+        webhooks="t-v1", change_times=True)
 
     def __init__(self, settings: NativeErpSettings, clock: Clock, *, page: int = PAGE) -> None:
         self._http = Connection(settings, HeaderKey("X-Api-Key", settings.api_key), clock)
@@ -192,7 +192,8 @@ def _place(cursor: str) -> Place:
 
 
 def _record(row: Mapping[str, Any]) -> RemoteRecord:
-    return RemoteRecord(str(row["id"]), str(row["rev"]), row, False, row.get("external_ref"))
+    return RemoteRecord(str(row["id"]), str(row["rev"]), row, False, row.get("external_ref"),
+                        datetime.fromisoformat(row["modified"]).astimezone(UTC))
 
 
 def _row(intent: Intent) -> dict[str, Any]:

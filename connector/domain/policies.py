@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from decimal import Decimal
 from typing import Literal
 
@@ -25,6 +26,16 @@ def other(role: Role) -> Role:
 
 
 @dataclass(frozen=True, slots=True)
+class NewerWins:
+    """Settles a conflict for the side whose record was changed last, by the time that each server
+    gives. Changes closer together than `within` are a tie: the side `tie` wins it, or, where that
+    is None, a person is asked."""
+
+    tie: Role | None
+    within: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class FieldPolicy:
     """The rules of one field.
 
@@ -39,7 +50,7 @@ class FieldPolicy:
 
     direction: Direction = "two_way"
     owner: Role | None = None
-    conflict: Resolution = "manual"
+    conflict: Resolution | NewerWins = "manual"
     on_blank: OnBlank = "propagate"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -14,13 +14,15 @@ Payload = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class RemoteRecord:
-    """A record as a system gave it; `reference` is the origin it was created for, if it says."""
+    """A record as a system gave it; `reference` is the origin it was created for, if it says.
+    `changed_at` is the server's own time of the last change (UTC), None where it tells none."""
 
     external_id: str
     version: str
     payload: Payload
     deleted: bool = False
     reference: str | None = None
+    changed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Capabilities:
     deletions: str  # tombstone | archive | absence | none: how a deletion shows when pulling
     bulk: bool  # one call writes many records
     webhooks: str = ""  # how its webhooks are signed; empty where it sends none
+    change_times: bool = False  # every record tells when it last changed, by the server's clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +139,8 @@ class WriteResult:
 @dataclass(frozen=True, slots=True)
 class Link:
     """Ties a record of a system to a canonical ID; `seen` is its packed canonical record as last
-    seen, or None where it was deleted there."""
+    seen, or None where it was deleted there. `changed_at` is when others than we changed it last,
+    by that system's clock."""
 
     entity: str
     canonical_id: str
@@ -144,6 +148,7 @@ class Link:
     external_id: str
     version: str
     seen: Mapping[str, Any] | None
+    changed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +179,7 @@ class Change:
     match_key: str = ""
     hint: bool = False
     derived_from: str = ""
+    changed_at: datetime | None = None
 
     @property
     def trace_key(self) -> str:

@@ -82,7 +82,7 @@ class Entries:
         system = self.pair.side(role).system
         packed = pack(ENTITIES[self.entity], seen.record) if seen.record is not None else None
         self.links.append(Link(self.entity, group.canonical_id, system, seen.external_id,
-                               "" if unsettled else seen.version, packed))
+                               "" if unsettled else seen.version, packed, seen.changed_at))
         if role not in group.linked:
             self.released.append(f"{self.entity}:{system}:{seen.external_id}")
             self.released.append(f"{self.entity}:{group.canonical_id}@{system}")

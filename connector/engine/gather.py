@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property, partial
 from typing import Any
 
@@ -212,11 +213,19 @@ class Gathering:
     def _join(self, canonical_id: str, role: Role, change: Change,
               record: dict[str, Any] | None, *, virtual: bool = False) -> Group:
         group = self.groups.setdefault(canonical_id, Group(self.entity, canonical_id))
-        group.sides[role] = Seen(change.external_id, change.version, record, virtual)
+        group.sides[role] = Seen(change.external_id, change.version, record, virtual,
+                                 self._changed_at(change))
         group.changes.append(change)
         if change.match_key:
             group.match_keys.add(change.match_key)
         return group
+
+    def _changed_at(self, change: Change) -> datetime | None:
+        """When others changed a record last: what we wrote moves its time, but is no edit."""
+        link = self.links.get((change.system, change.external_id))
+        if link is not None and link.version and link.version == change.version:
+            return link.changed_at
+        return change.changed_at
 
     def _first_contact(self, change: Change, role: Role) -> str | None:
         """The canonical ID for a record without a link; None where a person is asked."""
@@ -313,7 +322,8 @@ def load_state(uow: UnitOfWork, pair: Pair, entity: str, groups: dict[str, Group
             group.linked.add(role)
             if role not in group.sides:
                 seen = unpack(spec, link.seen) if link.seen is not None else None
-                group.sides[role] = Seen(link.external_id, link.version, seen)
+                group.sides[role] = Seen(link.external_id, link.version, seen,
+                                         changed_at=link.changed_at)
     for conflict in uow.conflicts(pair.name, entity=entity, canonical_ids=_with_links(groups),
                                   states=_LIVE):
         groups[conflict.canonical_id].conflicts.append(conflict)

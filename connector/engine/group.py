@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from connector.domain.actions import Action
@@ -17,12 +18,14 @@ from connector.engine.answers import is_field, typed_value, value_at
 @dataclass(slots=True)
 class Seen:
     """One side of a record: `record` is canonical, None where it was deleted. `virtual` marks a
-    record that stands in no system: the CRM side of an order made from a quote."""
+    record that stands in no system: the CRM side of an order made from a quote. `changed_at` is
+    when others than we changed it last, by that system's clock."""
 
     external_id: str
     version: str
     record: dict[str, Any] | None
     virtual: bool = False
+    changed_at: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -66,6 +69,11 @@ class Group:
         outcome = decision["value"] if "value" in decision else held[decision["take"]]
         return all(value_at(self.entity, seen.record, conflict.path) in (held[role], outcome)
                    for role, seen in self.sides.items() if seen.record is not None)
+
+    @property
+    def moments(self) -> dict[Role, datetime | None]:
+        """When each side was last changed by others than us."""
+        return {role: seen.changed_at for role, seen in self.sides.items()}
 
     @property
     def title(self) -> str:

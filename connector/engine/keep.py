@@ -143,7 +143,7 @@ class Keeping(Entries):
         for role, (_, result) in results.items():
             decoded = result.record and self.returned.get((role, result.record.external_id))
             if result.record is not None and isinstance(decoded, dict):
-                group.sides[role] = Seen(result.record.external_id, result.record.version, decoded)
+                group.sides[role] = _written(group, role, result.record, decoded)
                 self.link(group, role)
                 written = True
         crm, erp = (group.sides[role].record if role in group.sides else None
@@ -198,7 +198,7 @@ class Keeping(Entries):
             group.sides[role] = Seen(result.record.external_id, "",
                                      unpack(ENTITIES[self.entity], intent.record))
             return None
-        group.sides[role] = Seen(result.record.external_id, result.record.version, decoded)
+        group.sides[role] = _written(group, role, result.record, decoded)
         return decoded
 
     def _follow_up(self, work: Work, base: dict[str, Any] | None) -> Work | None:
@@ -358,6 +358,13 @@ class Keeping(Entries):
             role = self.pair.role_of(system)
             group.sides[role] = Seen(external_id, "", sent)
             self.link(group, role, unsettled=True)
+
+
+def _written(group: Group, role: Role, now: RemoteRecord, decoded: dict[str, Any]) -> Seen:
+    """A side as our write left it: when others changed it last stands as it was."""
+    before = group.sides.get(role)
+    return Seen(now.external_id, now.version, decoded,
+                changed_at=now.changed_at if before is None else before.changed_at)
 
 
 def _declined_already(work: Work, results: dict[Role, Result], follow: Work) -> bool:

@@ -8,16 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from connector.domain.actions import FieldChange, FieldConflict
 from connector.domain.policies import CRM, ERP, Role, other
 from connector.domain.values import MISSING, Record
 from connector.engine.pair import Rules
-from connector.engine.policy import Verdict, preferred, settle
+from connector.engine.policy import UNTOLD, Moments, Verdict, preferred, settle
+from connector.errors import RecordFailed
 
 Decisions = Mapping[str, Mapping[str, Any]]
 Lines = dict[Any, Record]
+
+
+class _Given(NamedTuple):
+    """What persons have decided, by path, and when each side was last changed."""
+
+    decisions: Decisions
+    moments: Moments
+
+    def on(self, path: str) -> tuple[Mapping[str, Any] | None, Moments]:
+        """What is given for one path."""
+        return self.decisions.get(path), self.moments
 
 
 @dataclass(slots=True)
@@ -40,11 +52,11 @@ class Merged:
 
 
 def merge(rules: Rules, base: Record | None, crm: Record, erp: Record,
-          decisions: Decisions | None = None) -> Merged:
+          decisions: Decisions | None = None, moments: Moments = UNTOLD) -> Merged:
     """Merge the present records of both sides against their last agreed one (None: first
     contact). Raises `RecordFailed` where a conflict's policy is `fail`."""
     known: Record = base or {}
-    decided = decisions or {}
+    given = _Given(decisions or {}, moments)
     merged = Merged(base=dict(known))
     for name, rule in rules.header.items():
         if rule.field.computed:
@@ -57,9 +69,9 @@ def merge(rules: Rules, base: Record | None, crm: Record, erp: Record,
         values = {CRM: value, ERP: erp.get(name, MISSING)}
         was = known.get(name, MISSING)
         _take(merged, merged.base, name, name, values,
-              settle(rule, name, was, values, decided.get(name)), merged.writes)
+              settle(rule, name, was, values, *given.on(name)), merged.writes)
     if rules.lines:
-        _merge_lines(rules, merged, known, {CRM: crm, ERP: erp}, decided)
+        _merge_lines(rules, merged, known, {CRM: crm, ERP: erp}, given)
     if not merged.writes and not merged.open_conflicts:
         _compare_computed(rules, merged, crm, erp)
     return merged
@@ -85,7 +97,7 @@ def _take(merged: Merged, base: dict[str, Any], name: str, path: str, values: Ma
 
 
 def _merge_lines(rules: Rules, merged: Merged, known: Record, records: Mapping[Role, Record],
-                 decided: Decisions) -> None:
+                 given: _Given) -> None:
     if any("lines" not in record for record in records.values()):
         return
     keyed = {role: _by_key(rules, record) for role, record in records.items()}
@@ -95,7 +107,7 @@ def _merge_lines(rules: Rules, merged: Merged, known: Record, records: Mapping[R
     touched: set[Role] = set()
     for key in sorted({*keyed[CRM], *keyed[ERP]}):
         _merge_line(rules, merged, key, before.get(key), {r: keyed[r].get(key) for r in keyed},
-                    decided, next_base, results, touched)
+                    given, next_base, results, touched)
     merged.base["lines"] = [next_base[key] for key in sorted(next_base)]
     for role in touched:
         merged.writes.setdefault(role, {})["lines"] = [
@@ -107,19 +119,19 @@ def _by_key(rules: Rules, record: Record) -> Lines:
 
 
 def _merge_line(rules: Rules, merged: Merged, key: Any, was: Record | None,
-                lines: Mapping[Role, Record | None], decided: Decisions, next_base: Lines,
+                lines: Mapping[Role, Record | None], given: _Given, next_base: Lines,
                 results: dict[Role, Lines], touched: set[Role]) -> None:
     """One line that at least one side has."""
     path = f"lines[{key}]"
     missing = next((role for role in (CRM, ERP) if lines[role] is None), None)
     if missing is None:
-        _merge_line_fields(rules, merged, path, was, lines, decided, next_base, results, touched,
+        _merge_line_fields(rules, merged, path, was, lines, given, next_base, results, touched,
                            key)
         return
     holder = other(missing)
     line = lines[holder]
     assert line is not None
-    keeper = _keeper_of_line(rules, merged, path, was, holder, line, decided)
+    keeper = _keeper_of_line(rules, merged, path, was, holder, line, given)
     if keeper is None:  # left to a person: each side stays as it is
         results[holder][key] = line
         if was is not None:
@@ -132,10 +144,11 @@ def _merge_line(rules: Rules, merged: Merged, key: Any, was: Record | None,
 
 
 def _keeper_of_line(rules: Rules, merged: Merged, path: str, was: Record | None, holder: Role,
-                    line: Record, decided: Decisions) -> Role | None:
+                    line: Record, given: _Given) -> Role | None:
     """The side whose having (or not having) the line stands."""
-    if path in decided and "take" in decided[path]:
-        return decided[path]["take"]  # type: ignore[no-any-return]
+    decision, moments = given.on(path)
+    if decision is not None and "take" in decision:
+        return decision["take"]  # type: ignore[no-any-return]
     if other(holder) not in rules.lines_writable:
         return other(holder) if holder in rules.lines_writable else None
     if holder not in rules.lines_writable:
@@ -146,11 +159,16 @@ def _keeper_of_line(rules: Rules, merged: Merged, path: str, was: Record | None,
         return other(holder)
     values = {holder: "changed", other(holder): None}
     resolution = rules.policy.of("lines").conflict
-    keeper = preferred(resolution, values)
-    settled = "" if keeper is None else resolution.replace("_", " ")
+    if resolution == "fail":
+        raise RecordFailed(
+            f"{path} was removed in the {other(holder)} and changed in the {holder}, and its "
+            "policy is `fail`.", stage="merge", field=path,
+            hint="Make both sides equal, then replay the dead letter.")
+    keeper, why = preferred(resolution, values, moments)
     present = {role: dict(line) if role == holder else None for role in (CRM, ERP)}
     merged.conflicts.append(FieldConflict(path, dict(was), present[CRM], present[ERP],
-                                          settled, "update_against_delete"))
+                                          "" if keeper is None else why,
+                                          "update_against_delete"))
     return keeper
 
 
@@ -164,7 +182,7 @@ def _tell_of_line(rules: Rules, merged: Merged, path: str, role: Role, before: R
 
 
 def _merge_line_fields(rules: Rules, merged: Merged, path: str, was: Record | None,
-                       lines: Mapping[Role, Record | None], decided: Decisions,
+                       lines: Mapping[Role, Record | None], given: _Given,
                        next_base: Lines, results: dict[Role, Lines], touched: set[Role],
                        key: Any) -> None:
     known = was or {}
@@ -175,7 +193,7 @@ def _merge_line_fields(rules: Rules, merged: Merged, path: str, was: Record | No
         field_path = f"{path}.{name}"
         before = known.get(name, MISSING)
         _take(merged, base, name, field_path, values,
-              settle(rule, field_path, before, values, decided.get(field_path)), writes)
+              settle(rule, field_path, before, values, *given.on(field_path)), writes)
     next_base[key] = base
     for role in (CRM, ERP):
         results[role][key] = {**(lines[role] or {}), **writes.get(role, {})}

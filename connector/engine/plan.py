@@ -69,7 +69,7 @@ def _merged(rules: Rules, group: Group) -> Work:
     crm, erp = group.sides[CRM], group.sides[ERP]
     assert crm.record is not None
     assert erp.record is not None
-    merged = merge(rules, group.base, crm.record, erp.record, group.decisions)
+    merged = merge(rules, group.base, crm.record, erp.record, group.decisions, group.moments)
     if merged.writes and group.depth >= MAX_DEPTH:
         return _never_agrees(group, merged)
     actions = [_action(group, ActionKind.UPDATE, role, changes=merged.changes[role],

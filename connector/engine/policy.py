@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from connector.domain.actions import FieldConflict
 from connector.domain.entities import Field
-from connector.domain.policies import CRM, ERP, Resolution, Role, other
+from connector.domain.policies import CRM, ERP, NewerWins, Resolution, Role, other
 from connector.domain.values import MISSING, shown
 from connector.engine.pair import Rule
 from connector.errors import RecordFailed
 
 Values = Mapping[Role, Any]
+Moments = Mapping[Role, datetime | None]
+"""When each side's record was last changed, by that side's own clock."""
+UNTOLD: Moments = {CRM: None, ERP: None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,7 @@ DECISION = "decided by a person"
 
 
 def settle(rule: Rule, path: str, base: Any, values: Values,
-           decision: Mapping[str, Any] | None = None) -> Verdict:
+           decision: Mapping[str, Any] | None = None, moments: Moments = UNTOLD) -> Verdict:
     """The verdict on one field whose present values are `values` and whose last agreed one is
     `base` (`MISSING` on first contact)."""
     crm, erp = values[CRM], values[ERP]
@@ -47,7 +51,7 @@ def settle(rule: Rule, path: str, base: Any, values: Values,
     if decision is not None:
         return _decided(decision)
     verdict = _by_direction(rule, base, values) or _by_owner(rule, path, base, values) \
-        or _by_change(rule, path, base, values)
+        or _by_change(rule, path, base, values, moments)
     return _unless_blank(rule, verdict, values)
 
 
@@ -88,17 +92,18 @@ def _by_owner(rule: Rule, path: str, base: Any, values: Values) -> Verdict | Non
     return Verdict(why, owner, conflict=_conflict(path, base, values, kind, why))
 
 
-def _by_change(rule: Rule, path: str, base: Any, values: Values) -> Verdict:
+def _by_change(rule: Rule, path: str, base: Any, values: Values, moments: Moments) -> Verdict:
     by_crm, by_erp = changed(base, values[CRM]), changed(base, values[ERP])
     if base is MISSING:
         for role in (CRM, ERP):
             if values[other(role)] is None:
                 return Verdict(f"only the {role} has it", role)
     if by_crm and by_erp:
-        return _resolved(rule, path, base, values, "both_changed")
+        return _resolved(rule, path, base, values, "both_changed", moments)
     winner = CRM if by_crm else ERP
     if rule.field.forward_only and step_back(rule.field, values[other(winner)], values[winner]):
-        return _resolved(rule, path, base, values, "step_back")
+        # When the step back was made says nothing about whether it is meant.
+        return _resolved(rule, path, base, values, "step_back", UNTOLD)
     return Verdict(f"changed in the {winner}", winner)
 
 
@@ -111,28 +116,45 @@ def step_back(spec: Field, now: Any, then: Any) -> bool:
     return now in spec.terminal or spec.choices.index(then) < spec.choices.index(now)
 
 
-def _resolved(rule: Rule, path: str, base: Any, values: Values, kind: str) -> Verdict:
+def _resolved(rule: Rule, path: str, base: Any, values: Values, kind: str,
+              moments: Moments) -> Verdict:
     resolution = rule.policy.conflict
     if resolution == "fail":
         raise RecordFailed(
             f"{path} was changed on both sides, to {shown(values[CRM])} in the CRM and to "
             f"{shown(values[ERP])} in the ERP, and its policy is `fail`.", stage="merge",
             field=path, hint="Make both sides equal, then replay the dead letter.")
-    winner = preferred(resolution, values)
+    winner, why = preferred(resolution, values, moments)
     if winner is None:
         return Verdict("waits for a person", conflict=_conflict(path, base, values, kind, ""))
-    why = resolution.replace("_", " ")
     return Verdict(why, winner, conflict=_conflict(path, base, values, kind, why))
 
 
-def preferred(resolution: Resolution, values: Values) -> Role | None:
-    """The side a resolution takes; None where a person must."""
-    if resolution == "manual":
-        return None
+def preferred(resolution: Resolution | NewerWins, values: Values,
+              moments: Moments) -> tuple[Role | None, str]:
+    """The side a resolution takes, None where a person must, and why."""
+    if isinstance(resolution, NewerWins):
+        return _newer(resolution, moments)
+    if resolution in ("manual", "fail"):
+        return None, ""
     role = CRM if resolution.startswith("prefer_crm") else ERP
     if resolution.endswith("unless_blank") and values[role] is None:
-        return other(role)
-    return role
+        role = other(role)
+    return role, resolution.replace("_", " ")
+
+
+def _newer(rule: NewerWins, moments: Moments) -> tuple[Role | None, str]:
+    crm, erp = moments[CRM], moments[ERP]
+    if crm is None or erp is None:
+        return None, ""
+    times = f"changed at {_told(crm)} in the crm, at {_told(erp)} in the erp"
+    if abs(crm - erp) < rule.within or crm == erp:
+        return rule.tie, f"newer wins, a tie taken by the {rule.tie}: {times}"
+    return (CRM if crm > erp else ERP), f"newer wins: {times}"
+
+
+def _told(moment: datetime) -> str:
+    return moment.isoformat(" ", "seconds").replace("+00:00", " UTC")
 
 
 def _unless_blank(rule: Rule, verdict: Verdict, values: Values) -> Verdict:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import and_, bindparam, delete, exists, func, select, update
 
 from connector.domain.records import Change, Stake
-from connector.store.codec import bounded, dump, load
+from connector.store.codec import bounded, dump, instant, load, moment
 from connector.store.rows import Rows
 from connector.store.tables import cursors, inbox, links
 
@@ -17,7 +17,7 @@ PENDING, WAITING = "pending", "waiting"
 # In the order of `Change`; a row is unpacked at once, for its attributes cost more than its query.
 _CHANGE = (inbox.c.id, inbox.c.entity, inbox.c.system, inbox.c.external_id, inbox.c.version,
            inbox.c.payload, inbox.c.deleted, inbox.c.reference, inbox.c.match_key, inbox.c.hint,
-           inbox.c.derived_from)
+           inbox.c.derived_from, inbox.c.changed_at)
 
 
 _LINKED = and_(links.c.pair == inbox.c.pair, links.c.entity == inbox.c.entity,
@@ -141,9 +141,12 @@ def _row(pair: str, change: Change) -> dict[str, Any]:
             "external_id": change.external_id, "state": PENDING, "version": change.version,
             "payload": dump(change.payload), "deleted": change.deleted,
             "reference": change.reference, "match_key": bounded(change.match_key),
-            "hint": change.hint, "derived_from": change.derived_from, "wanted": None}
+            "hint": change.hint, "derived_from": change.derived_from, "wanted": None,
+            "changed_at": moment(change.changed_at) if change.changed_at else None}
 
 
 def _change(id: int, entity: str, system: str, external_id: str, version: str, payload: bytes,
-            *more: Any) -> Change:
-    return Change(id, entity, system, external_id, version, load(payload), *more)
+            deleted: bool, reference: str | None, match_key: str, hint: bool, derived_from: str,
+            changed_at: str | None) -> Change:
+    return Change(id, entity, system, external_id, version, load(payload), deleted, reference,
+                  match_key, hint, derived_from, instant(changed_at))

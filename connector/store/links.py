@@ -8,13 +8,13 @@ from typing import Any
 from sqlalchemy import Column, delete, select
 
 from connector.domain.records import Link, Snapshot
-from connector.store.codec import bounded, dump, load
+from connector.store.codec import bounded, dump, instant, load, moment
 from connector.store.rows import Rows
 from connector.store.tables import claims, inbox, links, snapshots
 
 # In the order of `Link`; a row is unpacked at once, for its attributes cost more than its query.
 _LINK = (links.c.entity, links.c.canonical_id, links.c.system, links.c.external_id,
-         links.c.version, links.c.seen)
+         links.c.version, links.c.seen, links.c.changed_at)
 
 
 class LinkRows(Rows):
@@ -78,7 +78,8 @@ class LinkRows(Rows):
         rows = {(k.entity, k.system, k.external_id): {
             "pair": pair, "entity": k.entity, "system": k.system, "external_id": k.external_id,
             "canonical_id": k.canonical_id, "version": k.version,
-            "seen": None if k.seen is None else dump(k.seen)} for k in saved}
+            "seen": None if k.seen is None else dump(k.seen),
+            "changed_at": moment(k.changed_at) if k.changed_at else None} for k in saved}
         self.upsert(links, list(rows.values()), ("pair", "entity", "system", "external_id"))
 
     def remove_links(self, pair: str, entity: str, system: str,
@@ -115,6 +116,6 @@ class LinkRows(Rows):
 
 
 def _link(entity: str, canonical_id: str, system: str, external_id: str, version: str,
-          seen: bytes | None) -> Link:
+          seen: bytes | None, changed_at: str | None) -> Link:
     return Link(entity, canonical_id, system, external_id, version,
-                None if seen is None else load(seen))
+                None if seen is None else load(seen), instant(changed_at))

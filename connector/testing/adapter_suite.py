@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -96,6 +97,13 @@ def change(world: AdapterWorld, record: RemoteRecord, changes: Mapping[str, Any]
 def _record(result: WriteResult) -> RemoteRecord:
     assert result.record is not None, result.error
     return result.record
+
+
+def moment(record: RemoteRecord) -> datetime:
+    """When a record was last changed, which it has to tell, in UTC."""
+    assert record.changed_at is not None
+    assert record.changed_at.utcoffset() == timedelta(0)
+    return record.changed_at
 
 
 def pull(world: AdapterWorld, cursor: str | None = None) -> list[Page]:
@@ -202,6 +210,23 @@ class AdapterSuite:
         assert changed.version not in (made.version, edited.version)
         assert one(world, made.external_id).version == changed.version
         assert {r.version for page in pull(world) for r in page.records} == {changed.version}
+
+    def test_the_time_of_change_is_the_servers_and_moves_with_an_edit(
+            self, world: AdapterWorld) -> None:
+        if not world.adapter.capabilities.change_times:
+            pytest.skip("the system gives no time of change that can be trusted")
+        made, other = create(world, 1, 2)
+        at = moment(one(world, made.external_id))
+        assert at == moment(made) == moment(one(world, made.external_id))
+        assert at == next(moment(r) for page in pull(world) for r in page.records
+                          if r.external_id == made.external_id)
+        world.edit(made.external_id, {world.text_field: "edited"})
+        edited = next(r for page in pull(world) for r in page.records
+                      if r.external_id == made.external_id)
+        assert moment(edited) == moment(one(world, made.external_id)) > at
+        changed = _record(change(world, edited, {world.text_field: "changed"}))
+        assert moment(changed) == moment(one(world, made.external_id)) > moment(edited)
+        assert moment(one(world, other.external_id)) == moment(other) < moment(edited)
 
     def test_a_change_leaves_other_fields_alone(self, world: AdapterWorld) -> None:
         (made,) = create(world, 1)

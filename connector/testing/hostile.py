@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from connector.adapters.memory import MemoryAdapter
 from connector.domain.records import (
@@ -87,6 +88,30 @@ class VersionStandsStill(MemoryAdapter):
     def get(self, object: str, external_ids: Sequence[str]) -> dict[str, RemoteRecord]:
         return {ext: replace(record, version="1")
                 for ext, record in super().get(object, external_ids).items()}
+
+
+class TimeStandsStill(MemoryAdapter):
+    """Says that a record was last changed when it was made."""
+
+    def get(self, object: str, external_ids: Sequence[str]) -> dict[str, RemoteRecord]:
+        return {ext: replace(record, changed_at=self.clock.now())
+                for ext, record in super().get(object, external_ids).items()}
+
+
+class TellsWhenItWasRead(MemoryAdapter):
+    """Gives the time of its own machine for that of the last change."""
+
+    def get(self, object: str, external_ids: Sequence[str]) -> dict[str, RemoteRecord]:
+        return {ext: replace(record, changed_at=datetime.now(UTC))
+                for ext, record in super().get(object, external_ids).items()}
+
+
+class TellsNoTime(MemoryAdapter):
+    """Claims to give the time of every change, and leaves it out of a pull."""
+
+    def pull(self, object: str, cursor: str | None) -> Iterator[Page]:
+        for page in super().pull(object, cursor):
+            yield replace(page, records=tuple(replace(r, changed_at=None) for r in page.records))
 
 
 class LastWriterWins(MemoryAdapter):
@@ -262,6 +287,7 @@ _ONCE = "test_a_pull_reads_every_record_once"
 _LEADS_ON = "test_a_cursor_is_text_and_leads_on_from_every_page"
 _SINCE = "test_a_pull_from_the_end_brings_what_changed_since"
 _BETWEEN = "test_a_record_that_changes_between_pages_is_not_missed"
+_TIME = "test_the_time_of_change_is_the_servers_and_moves_with_an_edit"
 _LATE = "test_a_change_that_comes_up_late_is_not_missed"
 _ORDER = "test_results_stand_in_order_and_one_bad_record_harms_no_other"
 _LONG = "test_long_text_empty_text_and_null_survive"
@@ -275,6 +301,9 @@ CAUGHT_BY: dict[type[MemoryAdapter], set[str]] = {
     LooksNotBack: {_LATE},
     StopsAfterTenPages: {"test_records_of_one_instant_are_not_lost"},
     SwallowsCursors: {"test_a_strange_cursor_is_told"},
+    TimeStandsStill: {_TIME},
+    TellsWhenItWasRead: {_TIME},
+    TellsNoTime: {_TIME},
     VersionStandsStill: {"test_the_version_moves_with_the_record_and_only_then"},
     WritesTheWholeRecord: {"test_a_change_leaves_other_fields_alone"},
     LastWriterWins: {"test_a_stale_write_changes_nothing"},

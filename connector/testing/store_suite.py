@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 
@@ -114,6 +116,19 @@ class StoreSuite(LedgerSuite, LeaseSuite):
             assert uow.cursor("other", E, "crm") is None
             uow.save_cursor(P, E, "crm", None)
             assert uow.cursor(P, E, "crm") is None
+
+    def test_when_a_record_was_changed_is_kept_to_the_microsecond(
+            self, store: Store, clock: VirtualClock) -> None:
+        at = clock.now() + timedelta(microseconds=123_456)
+        tied = replace(link("b", "1"), changed_at=at)
+        with store.begin() as uow:
+            uow.receive(P, [change("a", changed_at=at), change("c")])
+            uow.save_links(P, [tied, link("d", "1")])
+        with store.begin() as uow:
+            assert [c.changed_at for c in uow.pending(P, E, 0, 9)] == [at, None]
+            assert uow.inbox_by_external(P, E, "crm", ["a"])["a"].changed_at == at
+            assert uow.links_by_external(P, E, "crm", ["b"])["b"] == tied
+            assert [k.changed_at for k in uow.links_by_canonical(P, E, ["1"])["1"]] == [at, None]
 
     def test_changes_come_in_the_order_they_were_received(self, store: Store) -> None:
         with store.begin() as uow:

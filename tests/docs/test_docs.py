@@ -27,6 +27,7 @@ from connector.config import (
     EntityConfig,
     FieldConfig,
     LogConfig,
+    NewerWinsConfig,
     PairConfig,
     SafetyStopConfig,
     read_config,
@@ -124,7 +125,8 @@ def test_commands_that_a_page_shows_exist(page: Path) -> None:
 
 
 @pytest.mark.parametrize("model", [Config, LogConfig, PairConfig, EntityConfig, FieldConfig,
-                                   BecomesConfig, SafetyStopConfig, HttpSettings])
+                                   BecomesConfig, NewerWinsConfig, SafetyStopConfig,
+                                   HttpSettings])
 def test_every_setting_is_documented(model: type[BaseModel]) -> None:
     page = text("configuration.md")
     for name, field in model.model_fields.items():

@@ -57,6 +57,15 @@ class Pair:
         """The config file."""
         return self.folder / "config.yaml"
 
+    def reconfigure(self, old: str, new: str) -> None:
+        """Write something else into the config, and wire the pair anew."""
+        text = self.config.read_text(encoding="utf-8")
+        assert text.count(old) == 1
+        self.config.write_text(text.replace(old, new), encoding="utf-8")
+        self.connector.close()
+        self.connector = open_connector(self.config, self.connector.clock)
+        self.engine = self.connector.engine("main")
+
     def crm(self, method: str, path: str, body: Any = None) -> Any:
         """A call to the CRM."""
         answer = self.session.request(method, f"{self.crm_url}/api/{path}", json=body,
@@ -134,5 +143,6 @@ def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
             crm.create_app(f"sqlite:///{tmp_path}/crm.db", token=TOKEN, faults=True),
             erp.create_app(f"sqlite:///{tmp_path}/erp.db", api_key=KEY, faults=True)))
         connector = open_connector(write_config(tmp_path, crm_url, erp_url), ImpatientClock())
-        stack.callback(connector.close)
-        yield Pair(tmp_path, crm_url, erp_url, connector)
+        both = Pair(tmp_path, crm_url, erp_url, connector)
+        stack.callback(lambda: both.connector.close())
+        yield both

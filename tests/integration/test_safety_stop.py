@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from connector.bootstrap import open_connector
 from connector.domain.ledger import RunState
 from connector.errors import SafetyStopped
 from tests.integration.conftest import Pair
@@ -17,11 +16,8 @@ NUMBER = 60
 @pytest.fixture
 def accounts(pair: Pair) -> list[str]:
     """The IDs of sixty accounts that are linked; half of the customers may change in a run."""
-    text = pair.config.read_text(encoding="utf-8")
-    pair.config.write_text(text.replace("on_delete: deactivate", "on_delete: deactivate\n"
-                                        "        safety_stop: {change_percent: 50}"))
-    pair.connector = open_connector(pair.config, pair.connector.clock)
-    pair.engine = pair.connector.engine("main")
+    pair.reconfigure("on_delete: deactivate", "on_delete: deactivate\n"
+                     "        safety_stop: {change_percent: 50}")
     made = batch(pair, [{"method": "create", "body": {"name": f"Company {n}", "phone": None}}
                         for n in range(NUMBER)])
     pair.sync()

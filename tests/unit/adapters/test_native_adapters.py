@@ -177,7 +177,7 @@ def test_each_status_of_the_crm_has_its_meaning(web: responses.RequestsMock,
                                                 crm: NativeCrm) -> None:
     problem = {"title": "Invalid", "detail": "not valid",
                "errors": [{"field": "segment", "message": "smb or public"}]}
-    row = {"id": "1", "etag": '"4"', "externalRef": "other:1"}
+    row = {"id": "1", "etag": '"4"', "externalRef": "other:1", "updatedAt": at(0)}
     web.post(f"{CRM}/api/accounts/batch", status=207, json={"results": [
         {"status": 200, "body": row}, {"status": 412, "error": {"detail": "changed"}},
         {"status": 404, "error": {"title": "Not found"}}, {"status": 410, "error": {}},
@@ -236,7 +236,7 @@ def test_a_record_of_the_erp_that_can_not_be_is_gone_and_not_asked_for(
 
 def order(state: str, rev: int = 1) -> dict[str, Any]:
     """An order as the ERP answers it."""
-    return {"id": 1, "rev": rev, "state": state, "external_ref": "other:1"}
+    return {"id": 1, "rev": rev, "state": state, "external_ref": "other:1", "modified": local(0)}
 
 
 @pytest.mark.parametrize("operation", [Operation.CREATE, Operation.UPDATE])

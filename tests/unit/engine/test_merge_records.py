@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from connector.domain.actions import FieldChange, FieldConflict
-from connector.domain.policies import CRM, ERP, FieldPolicy
+from connector.domain.policies import CRM, ERP, FieldPolicy, NewerWins
 from connector.domain.values import Record
 from connector.engine.merge import for_creation, merge
 from connector.engine.pair import Rules
+from connector.errors import RecordFailed
 
 RulesFor = Callable[..., Rules]
 ACME = {"name": "Acme", "email": "a@x.de", "city": "Berlin"}
@@ -159,6 +161,27 @@ class TestLines:
         merged = merge(rules, order(TEN, TWENTY), order(TEN), order(TEN, line(20, 7)))
         assert merged.writes == {CRM: {"lines": [TEN, line(20, 7)]}}
         assert [c.settled_by for c in merged.conflicts] == ["prefer erp"]
+
+    def test_removed_against_changed_may_be_won_by_the_newer(self, rules_for: RulesFor) -> None:
+        rules = rules_for("order", default=FieldPolicy(conflict=NewerWins(None, timedelta(0))))
+        sides = order(TEN, TWENTY), order(TEN), order(TEN, line(20, 7))
+        early, late = (datetime(2026, 11, 24, hour, tzinfo=UTC) for hour in (9, 10))
+        kept = merge(rules, *sides, moments={CRM: early, ERP: late})
+        assert kept.writes == {CRM: {"lines": [TEN, line(20, 7)]}}
+        removed = merge(rules, *sides, moments={CRM: late, ERP: early})
+        assert removed.writes == {ERP: {"lines": [TEN]}}
+        for merged in (kept, removed):
+            (conflict,) = merged.conflicts
+            assert (conflict.kind, conflict.erp) == ("update_against_delete", line(20, 7))
+            assert conflict.settled_by.startswith("newer wins: changed at 2026-11-24 ")
+
+    def test_removed_against_changed_fails_where_the_policy_says_so(self,
+                                                                    rules_for: RulesFor) -> None:
+        rules = rules_for("order", default=FieldPolicy(conflict="fail"))
+        with pytest.raises(RecordFailed, match=r"lines\[20\] was removed in the crm and changed in "
+                           "the erp") as failed:
+            merge(rules, order(TEN, TWENTY), order(TEN), order(TEN, line(20, 7)))
+        assert (failed.value.stage, failed.value.field) == ("merge", "lines[20]")
 
     def test_where_a_side_gives_no_lines_they_are_left(self, rules_for: RulesFor) -> None:
         merged = merge(rules_for("order"), order(TEN), {"status": "draft"}, order(TEN, TWENTY))

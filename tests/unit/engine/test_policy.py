@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from connector.domain.actions import FieldConflict
 from connector.domain.entities import ENTITIES
-from connector.domain.policies import CRM, ERP, FieldPolicy, Role
+from connector.domain.policies import CRM, ERP, FieldPolicy, NewerWins, Role
 from connector.domain.values import MISSING
 from connector.engine.pair import Rule
-from connector.engine.policy import LEFT, Verdict, changed, preferred, settle, step_back
+from connector.engine.policy import LEFT, UNTOLD, Verdict, changed, preferred, settle, step_back
 from connector.errors import RecordFailed
 
 BOTH: frozenset[Role] = frozenset((CRM, ERP))
@@ -56,10 +57,76 @@ def test_two_changes_wait_for_a_person_with_all_three_values() -> None:
     ("prefer_erp_unless_blank", "b", "c", ERP), ("prefer_erp_unless_blank", "b", None, CRM)])
 def test_a_resolution_picks_a_side_and_keeps_both_values(
         conflict: Any, crm: Any, erp: Any, winner: Role) -> None:
-    assert preferred(conflict, {CRM: crm, ERP: erp}) == winner
+    why = conflict.replace("_", " ")
+    assert preferred(conflict, {CRM: crm, ERP: erp}, UNTOLD) == (winner, why)
     verdict = told(rule(conflict=conflict), "a", crm, erp)
     assert verdict.winner == winner
-    assert verdict.conflict == FieldConflict("email", "a", crm, erp, conflict.replace("_", " "))
+    assert verdict.conflict == FieldConflict("email", "a", crm, erp, why)
+
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+def newer(tie: Role | None, crm: timedelta | None, erp: timedelta | None,
+          within: timedelta = MINUTE, base: Any = "a", **policy: Any) -> Verdict:
+    """The verdict where each side was changed so long after noon."""
+    moments = {role: None if after is None else NOON + after
+               for role, after in ((CRM, crm), (ERP, erp))}
+    given = rule(conflict=NewerWins(tie, within), **policy)
+    return settle(given, "email", base, {CRM: "b", ERP: "c"}, None, moments)
+
+
+@pytest.mark.parametrize("tie", [CRM, ERP, None])
+@pytest.mark.parametrize("base", ["a", MISSING])
+def test_the_newer_record_wins_and_both_values_are_kept(tie: Role | None, base: Any) -> None:
+    verdict = newer(tie, MINUTE, 2 * MINUTE, base=base)
+    why = ("newer wins: changed at 2026-11-24 12:01:00 UTC in the crm, at 2026-11-24 12:02:00 UTC "
+           "in the erp")
+    known = None if base is MISSING else base
+    assert verdict == Verdict(why, ERP, conflict=FieldConflict("email", known, "b", "c", why))
+    assert newer(tie, 2 * MINUTE, MINUTE, base=base).winner == CRM
+
+
+@pytest.mark.parametrize("apart", [timedelta(0), timedelta(seconds=1), timedelta(seconds=59.9)])
+@pytest.mark.parametrize("tie", [CRM, ERP])
+def test_changes_that_lie_close_together_are_a_tie(apart: timedelta, tie: Role) -> None:
+    for crm, erp in ((apart, timedelta(0)), (timedelta(0), apart)):
+        verdict = newer(tie, crm, erp)
+        assert verdict.winner == tie
+        assert verdict.rule.startswith(f"newer wins, a tie taken by the {tie}: changed at ")
+        assert verdict.conflict is not None
+        assert verdict.conflict.settled_by == verdict.rule
+        asked = newer(None, crm, erp)
+        assert (asked.winner, asked.conflict) == (None, FieldConflict("email", "a", "b", "c"))
+
+
+def test_without_any_doubt_of_the_clocks_only_the_same_instant_is_a_tie() -> None:
+    none, instant = timedelta(0), timedelta(microseconds=1)
+    assert newer(ERP, instant, none, within=none).winner == CRM
+    assert newer(ERP, none, none, within=none).winner == ERP
+
+
+@pytest.mark.parametrize(("crm", "erp"), [(None, MINUTE), (MINUTE, None), (None, None)])
+@pytest.mark.parametrize("tie", [CRM, ERP, None])
+def test_a_missing_time_is_a_question_for_a_person(crm: timedelta | None, erp: timedelta | None,
+                                                   tie: Role | None) -> None:
+    assert newer(tie, crm, erp).conflict == FieldConflict("email", "a", "b", "c")
+    assert newer(tie, crm, erp).winner is None
+
+
+def test_a_time_settles_no_step_back() -> None:
+    given = rule("status", "order", conflict=NewerWins(CRM, MINUTE))
+    verdict = settle(given, "status", "shipped", {CRM: "draft", ERP: "shipped"}, None,
+                     {CRM: NOON, ERP: NOON - MINUTE})
+    assert verdict.winner is None
+    assert verdict.conflict == FieldConflict("status", "shipped", "draft", "shipped",
+                                             kind="step_back")
+
+
+def test_an_owner_and_a_lone_change_need_no_time() -> None:
+    assert newer(ERP, 9 * MINUTE, MINUTE, owner=ERP).winner == ERP
+    assert newer(ERP, None, None, base="c") == Verdict("changed in the crm", CRM)
 
 
 def test_a_resolution_has_no_say_where_one_side_alone_changed() -> None:
