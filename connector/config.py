@@ -124,6 +124,7 @@ class EntityConfig(_Strict):
     """The rules of one entity of a pair."""
 
     match: list[str] = Field(default_factory=list)
+    several_in: Role | None = None
     born_in: BornIn = "either"
     conflict: Conflict = "manual"
     on_blank: OnBlank = "propagate"
@@ -146,8 +147,8 @@ class EntityConfig(_Strict):
         for entity, rule in self.becomes.items():
             (when_field, when_value), = rule.when.items()
             becomes = Becomes(entity, when_field, when_value, rule.made_in, rule.set)
-        return EntityPolicy(tuple(self.match), self.born_in, default, fields, self.on_delete,
-                            becomes, self.total_tolerance,
+        return EntityPolicy(tuple(self.match), self.several_in, self.born_in, default, fields,
+                            self.on_delete, becomes, self.total_tolerance,
                             self.safety_stop.over(of_pair.over(SafetyStop())))
 
 

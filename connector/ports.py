@@ -159,6 +159,11 @@ class UnitOfWork(Protocol):
         those in `known`, by ID, are not loaded again."""
         ...
 
+    def merges(self, pair: str, entity: str) -> list[Change]:
+        """Pending changes of records that became part of another one, in the order of their
+        ids."""
+        ...
+
     def unkeyed(self, pair: str, entity: str, system: str, after: int,
                 limit: int) -> list[Change]:
         """Changes of one side in the inbox that have neither a match key nor a link, with `id` >
@@ -197,7 +202,7 @@ class UnitOfWork(Protocol):
 
     def links_by_canonical(self, pair: str, entity: str,
                            canonical_ids: Collection[str]) -> dict[str, list[Link]]:
-        """All links of each canonical ID, the oldest of a system first."""
+        """All links of each canonical ID: those that are no alias first, then the oldest."""
         ...
 
     def versions(self, pair: str, entity: str, system: str,
@@ -217,7 +222,7 @@ class UnitOfWork(Protocol):
 
     def external_ids(self, pair: str, entity: str, system: str,
                      canonical_ids: Collection[str]) -> dict[str, str]:
-        """Only the (oldest) external IDs, by canonical ID."""
+        """Only the external IDs, by canonical ID; an alias's only where there is nothing else."""
         ...
 
     def save_links(self, pair: str, links: Sequence[Link]) -> None:
@@ -236,6 +241,20 @@ class UnitOfWork(Protocol):
 
     def save_snapshots(self, pair: str, snapshots: Sequence[Snapshot]) -> None:
         """Insert or replace snapshots."""
+        ...
+
+    def remove_snapshots(self, pair: str, entity: str, canonical_ids: Collection[str]) -> None:
+        """Forget what was agreed."""
+        ...
+
+    # canonical IDs that became part of another one
+    def redirects(self, pair: str) -> dict[str, str]:
+        """What became of each canonical ID that is none any more; few, for merges are rare."""
+        ...
+
+    def redirect(self, pair: str, entity: str, canonical_id: str, became: str | None) -> None:
+        """Let whoever names `canonical_id` mean `became` from now on, claims too; None ends
+        that."""
         ...
 
     # claims: which canonical ID a match key belongs to

@@ -47,11 +47,12 @@ class Row:
     deleted: bool = False
     reference: str | None = None
     changed_at: datetime | None = None
+    merged_into: str | None = None
 
     def record(self) -> RemoteRecord:
         """The record as an adapter gives it."""
         return RemoteRecord(self.external_id, str(self.at), dict(self.payload), self.deleted,
-                            self.reference, self.changed_at)
+                            self.reference, self.changed_at, self.merged_into)
 
 
 @dataclass(slots=True)
@@ -119,6 +120,14 @@ class MemorySystem:
         now, before = self.clock(), self.last_change
         self.last_change = now if before is None else max(now, before + timedelta(microseconds=1))
         return self.changes, self.last_change
+
+    def merge(self, object: str, external_id: str, into: str) -> None:
+        """Make a record part of another one, as a user of the system would."""
+        with self.lock:
+            self.delete(object, external_id)
+            self.objects[object][external_id].merged_into = into
+            self.changes += 1
+            self.objects[object][into].at = self.changes
 
     def next_id(self, object: str) -> str:
         """A key that no record has."""

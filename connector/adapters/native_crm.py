@@ -149,7 +149,7 @@ def _z(at: datetime) -> str:
 
 def _record(row: Mapping[str, Any]) -> RemoteRecord:
     return RemoteRecord(row["id"], row["etag"], row, bool(row.get("deleted")),
-                        row.get("externalRef"), _time(row["updatedAt"]))
+                        row.get("externalRef"), _time(row["updatedAt"]), row.get("mergedInto"))
 
 
 def _operation(intent: Intent) -> dict[str, Any]:

@@ -192,8 +192,11 @@ def _place(cursor: str) -> Place:
 
 
 def _record(row: Mapping[str, Any]) -> RemoteRecord:
-    return RemoteRecord(str(row["id"]), str(row["rev"]), row, False, row.get("external_ref"),
-                        datetime.fromisoformat(row["modified"]).astimezone(UTC))
+    into = row.get("merged_into")
+    return RemoteRecord(str(row["id"]), str(row["rev"]), row, into is not None,
+                        row.get("external_ref"),
+                        datetime.fromisoformat(row["modified"]).astimezone(UTC),
+                        None if into is None else str(into))
 
 
 def _row(intent: Intent) -> dict[str, Any]:

@@ -137,7 +137,7 @@ def replay_letter(
     pair: PairName = None, json: Json = False,
 ) -> None:
     """Read parked records again and try them once more."""
-    from connector.cli.runs import _finish
+    from connector.cli.runs import finish
 
     if every == bool(numbers):
         raise RunFailed("Name the numbers of dead letters, or say --all.")
@@ -149,7 +149,7 @@ def replay_letter(
         else:
             letters = [_letter(connector, number) for number in numbers or ()]
         run = connector.engine(name).replay(letters)
-    _finish(run, json)
+    finish(run, json)
 
 
 def discard_letter(context: typer.Context, number: Number, json: Json = False) -> None:

@@ -52,7 +52,7 @@ def sync(
             engine = connector.engine(connector.pair_name(pair))
             run = engine.sync(entity or [], reconcile=reconcile, safety_stop=safety_stop,
                               observe=observe)
-    _finish(run, json)
+    finish(run, json)
 
 
 def _as_flow(config: Path, pair: str | None, entities: list[str], reconcile: bool,
@@ -95,7 +95,7 @@ def apply(
     with opened(context) as connector, progress(not json) as observe:
         name = connector.pair_name(pair)
         run = connector.engine(name).apply(read_gate(file, name), observe=observe)
-    _finish(run, json)
+    finish(run, json)
 
 
 def status(context: typer.Context, pair: PairName = None, json: Json = False) -> None:
@@ -176,7 +176,7 @@ def print_run(run: Run, title: str = "") -> None:
         say(run.message)
 
 
-def _finish(run: Run, json: bool) -> None:
+def finish(run: Run, json: bool) -> None:
     from connector.domain.ledger import RunState
     from connector.engine.run import needs_attention
 

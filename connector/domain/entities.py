@@ -190,6 +190,10 @@ _UNPACKING = {e.name: (_conversions(e.fields, _UNPACK), _conversions(e.line_fiel
               for e in ENTITIES.values()}
 
 
+_REFERRING = {e.name: ([n for n, f in e.fields.items() if f.to],
+                       [n for n, f in e.line_fields.items() if f.to]) for e in ENTITIES.values()}
+
+
 def pack(entity: Entity, record: Record) -> dict[str, Any]:
     """`record` as JSON-ready data, to be kept in the store or a plan file."""
     return _converted(record, *_PACKING[entity.name])
@@ -198,6 +202,19 @@ def pack(entity: Entity, record: Record) -> dict[str, Any]:
 def unpack(entity: Entity, data: Mapping[str, Any]) -> dict[str, Any]:
     """The inverse of `pack`."""
     return _converted(data, *_UNPACKING[entity.name])
+
+
+def redirected(entity: Entity, record: dict[str, Any],
+               became: Mapping[str, str]) -> dict[str, Any]:
+    """`record` with references to canonical IDs that became part of another naming that one."""
+    if not became:
+        return record
+    header, of_line = _REFERRING[entity.name]
+    for part, names in ((record, header), *((line, of_line) for line in record.get("lines", ()))):
+        for name in names:
+            if part.get(name) in became:
+                part[name] = became[part[name]]
+    return record
 
 
 def _converted(source: Mapping[str, Any], header: Conversions,

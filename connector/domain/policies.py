@@ -82,11 +82,14 @@ class EntityPolicy:
     """The rules of one entity; `fields` holds those that differ from `default`.
 
     `match` names the fields that find the same thing on the other side, once, on first contact.
+    `several_in` names the side on which more than one record may be the same thing: the first is
+    kept in agreement with the other side's, the others are aliases of it.
     `born_in` says on which side new records may come up. Line fields are named `lines.quantity`.
     Totals that both sides work out may differ by `total_tolerance`, in the document's currency.
     """
 
     match: tuple[str, ...] = ()
+    several_in: Role | None = None
     born_in: BornIn = "either"
     default: FieldPolicy = field(default_factory=FieldPolicy)
     fields: Mapping[str, FieldPolicy] = field(default_factory=dict)

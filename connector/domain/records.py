@@ -15,7 +15,10 @@ Payload = Mapping[str, Any]
 @dataclass(frozen=True, slots=True)
 class RemoteRecord:
     """A record as a system gave it; `reference` is the origin it was created for, if it says.
-    `changed_at` is the server's own time of the last change (UTC), None where it tells none."""
+
+    `changed_at` is the server's own time of the last change (UTC), None where it tells none.
+    `merged_into` is the record of the same system that a deleted one became part of.
+    """
 
     external_id: str
     version: str
@@ -23,6 +26,7 @@ class RemoteRecord:
     deleted: bool = False
     reference: str | None = None
     changed_at: datetime | None = None
+    merged_into: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,11 @@ class WriteResult:
 class Link:
     """Ties a record of a system to a canonical ID; `seen` is its packed canonical record as last
     seen, or None where it was deleted there. `changed_at` is when others than we changed it last,
-    by that system's clock."""
+    by that system's clock.
+
+    One record of a side is kept in agreement with the other side's; an `alias` is another one of
+    the same thing: what refers to it is understood, it is never written (its `seen` is empty).
+    """
 
     entity: str
     canonical_id: str
@@ -149,6 +157,7 @@ class Link:
     version: str
     seen: Mapping[str, Any] | None
     changed_at: datetime | None = None
+    alias: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +175,7 @@ class Change:
 
     `derived_from` is set on a record that stands in no system: an order made from a quote.
     `match_key` is empty where it has none. `payload` is empty for a hint, which is read again.
+    `merged_into` is the record of the same system that a deleted one became part of.
     """
 
     id: int
@@ -180,6 +190,7 @@ class Change:
     hint: bool = False
     derived_from: str = ""
     changed_at: datetime | None = None
+    merged_into: str = ""
 
     @property
     def trace_key(self) -> str:

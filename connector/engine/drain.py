@@ -8,6 +8,7 @@ from functools import partial
 from connector.domain.actions import FieldConflict
 from connector.domain.policies import CRM
 from connector.domain.records import Change
+from connector.engine.aliases import settle_merges
 from connector.engine.apply import carry_out
 from connector.engine.entries import Entries
 from connector.engine.gather import Gathered, Planned, gather
@@ -68,6 +69,7 @@ def drain(session: Session, entity: str) -> None:
     """Work off the inbox of an entity; while batches are written, the next one is gathered and
     decided. Raises `RetryLater` where a system went away: what was not written stays in the
     inbox."""
+    settle_merges(session, entity)
     with InFlight(session.in_flight) as in_flight:
         for gathered in batches(session, entity, Planned(), in_flight):
             works, refused = decided(session, entity, gathered.groups)
@@ -89,7 +91,7 @@ def set_aside(session: Session, entity: str, gathered: Gathered,
               refused: Sequence[tuple[Group, RecordFailed]]) -> None:
     """Keep what came of the changes that call for no work: failed, waiting, skipped, asked."""
     if not (gathered.failed or gathered.waiting or gathered.skipped or gathered.ambiguous
-            or refused):
+            or gathered.aliases or gathered.heirs or refused):
         return
     pair = session.pair
     with session.store.begin() as uow:
@@ -102,6 +104,10 @@ def set_aside(session: Session, entity: str, gathered: Gathered,
             entries.wait([change], wanted, reason)
         for change, reason in gathered.skipped:
             entries.skip(change, reason)
+        for change, canonical_id in gathered.aliases:
+            entries.alias(change, canonical_id)
+        for change, heir in gathered.heirs:
+            entries.inherit(change, heir)
         asked = []
         for change, canonical_id, question, title in gathered.ambiguous:
             entries.ask(change, canonical_id, question.reason)

@@ -4,6 +4,7 @@ outcomes, settled inbox rows, dead letters, waits."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -17,7 +18,8 @@ from connector.engine.session import Session
 from connector.errors import RecordFailed
 from connector.ports import UnitOfWork
 
-_LIVE = (ConflictState.OPEN, ConflictState.DECIDED)
+LIVE = (ConflictState.OPEN, ConflictState.DECIDED)
+"""States of a conflict that is not settled."""
 
 
 class Entries:
@@ -89,8 +91,34 @@ class Entries:
             own = self.pair.canonical_id(self.entity, system, seen.external_id)
             if own != group.canonical_id:
                 self.matched.append(own)
+        self.links += [replace(link, alias=True, seen=None) for link in group.retired
+                       if link.system == system]
         for key in group.match_keys:
             self.claims[key] = group.canonical_id
+
+    def alias(self, change: Change, canonical_id: str) -> None:
+        """Tie a record to the thing that another one of its side stands for: it is known, and
+        not kept in agreement."""
+        self.links.append(Link(self.entity, canonical_id, change.system, change.external_id,
+                               change.version, None if change.deleted else {}, alias=True))
+        self.released.append(f"{self.entity}:{change.system}:{change.external_id}")
+        self.matched.append(self.pair.canonical_id(self.entity, change.system,
+                                                   change.external_id))
+        self.outcome(change, OutcomeKind.SKIPPED, canonical_id,
+                     reason="another record of the same thing is kept in agreement")
+        self.settled.append(change.id)
+        self.succeeded.append(change.trace_key)
+
+    def inherit(self, change: Change, heir: Link) -> None:
+        """A record was deleted, and an alias takes its place; it is read again."""
+        self.links += [
+            Link(self.entity, heir.canonical_id, change.system, change.external_id,
+                 change.version, None, alias=True), replace(heir, alias=False, version="")]
+        self.received.append(Change(0, self.entity, heir.system, heir.external_id, "", hint=True))
+        self.outcome(change, OutcomeKind.UNCHANGED, heir.canonical_id,
+                     reason=f"deleted; {heir.external_id} takes its place")
+        self.settled.append(change.id)
+        self.succeeded.append(change.trace_key)
 
     def wait(self, changes: Iterable[Change], wanted: str, reason: str,
              canonical_id: str = "") -> None:
@@ -135,7 +163,7 @@ class Entries:
             uow.resolve_dead_letters(pair, self.succeeded)
         if self.matched:  # whoever was asked which record it is need not be asked any more
             self.closed.update({c.id: "it was linked" for c in uow.conflicts(
-                pair, entity=self.entity, canonical_ids=self.matched, states=_LIVE)})
+                pair, entity=self.entity, canonical_ids=self.matched, states=LIVE)})
         if self.closed:
             uow.settle_conflicts(pair, self.entity, self.closed)
         for group in self.ended:

@@ -6,18 +6,18 @@ Everything is loaded in bulk: a handful of queries for a batch, whatever its siz
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property, partial
 from typing import Any
 
-from connector.domain.entities import ENTITIES, unpack
+from connector.domain.entities import ENTITIES, redirected, unpack
 from connector.domain.ledger import ConflictState
 from connector.domain.policies import Role, other
 from connector.domain.records import Change, Link
 from connector.engine.group import Group, Seen, title
-from connector.engine.match import Ambiguous, Partner, match
+from connector.engine.match import Ambiguous, Partner, Several, match
 from connector.engine.pair import Pair, Side
 from connector.errors import ParentMissing, RecordFailed
 from connector.ports import UnitOfWork
@@ -53,6 +53,8 @@ class Gathered:
     waiting: list[tuple[Change, str, str]] = field(default_factory=list)  # change, wanted, reason
     skipped: list[tuple[Change, str]] = field(default_factory=list)
     ambiguous: list[tuple[Change, str, Ambiguous, str]] = field(default_factory=list)
+    aliases: list[tuple[Change, str]] = field(default_factory=list)  # change, canonical ID
+    heirs: list[tuple[Change, Link]] = field(default_factory=list)  # a deletion; who comes after it
     taken: list[Change] = field(default_factory=list)
 
 
@@ -85,14 +87,16 @@ class Gathering:
         self.changes: dict[tuple[str, str], Change] = {}
         self.records: dict[int, dict[str, Any]] = {}
         self.groups: dict[str, Group] = {}
+        self.became = uow.redirects(pair.name)
 
     def run(self, changes: Sequence[Change]) -> Gathered:
         """Sort `changes`, and those that belong to the same records, into groups."""
         self._take(changes)
         self._take_counterparts()
         self._take_partners()
+        self._take_origins()
         linked = [link.canonical_id for link in self.links.values()]
-        self.bases = {cid: unpack(ENTITIES[self.entity], snapshot.record) for cid, snapshot in
+        self.bases = {cid: self._unpacked(snapshot.record) for cid, snapshot in
                       self.uow.snapshots(self.pair.name, self.entity, linked).items()}
         for side in self.pair.sides:
             self._decode(side)
@@ -147,10 +151,31 @@ class Gathering:
             self.parked[side.role] = self.uow.dead_by_match_key(
                 self.pair.name, self.entity, side.system, keys) if keys else {}
 
+    def _take_origins(self) -> None:
+        """What the records are that others say they were created for."""
+        self.origins: dict[tuple[str, str], str] = {}
+        for side in self.pair.sides:
+            named = {external_id for at, c in self.changes.items() if at not in self.links
+                     for system, _, external_id in [(c.reference or "").partition(":")]
+                     if system == side.system != c.system}
+            found = self.uow.canonical_ids(self.pair.name, self.entity, side.system, named) \
+                if named else {}
+            self.origins.update({(side.system, ext): cid for ext, cid in found.items()})
+        self.claimed.update(self.uow.links_by_canonical(
+            self.pair.name, self.entity, set(self.origins.values())) if self.origins else {})
+
+    def _unpacked(self, packed: Mapping[str, Any]) -> dict[str, Any]:
+        spec = ENTITIES[self.entity]
+        return redirected(spec, unpack(spec, packed), self.became)
+
+    def _is_alias(self, change: Change) -> bool:
+        link = self.links.get((change.system, change.external_id))
+        return link is not None and link.alias
+
     def _decode(self, side: Side) -> None:
         mapping = side.mappings[self.entity]
         mine = [c for c in self.changes.values() if c.system == side.system
-                and not c.deleted and not c.derived_from]
+                and not c.deleted and not c.derived_from and not self._is_alias(c)]
         wanted = [ref for c in mine for ref in mapping.references(c.payload)]
         known = references(self.uow, self.pair, side, wanted, self.planned)
         for change in mine:
@@ -171,8 +196,8 @@ class Gathering:
     def _previous(self, link: Link | None) -> dict[str, Any] | None:
         if link is None:
             return None
-        if link.seen is not None:
-            return unpack(ENTITIES[self.entity], link.seen)
+        if link.seen:
+            return self._unpacked(link.seen)
         return self.bases.get(link.canonical_id)
 
     def _match(self) -> None:
@@ -183,29 +208,49 @@ class Gathering:
                 self._derived(change, role)
                 continue
             link = self.links.get((system, external_id))
+            if link is not None and link.alias:
+                self.out.aliases.append((change, link.canonical_id))
+                continue
             if change.deleted:
                 self._gone(change, role, link)
                 continue
             record = self.records.get(change.id)
             if record is None:
                 continue
-            canonical_id = link.canonical_id if link else self._first_contact(change, role)
-            if canonical_id is not None:
-                self._join(canonical_id, role, change, record)
-                if change.match_key:
-                    self.claims.setdefault(change.match_key, canonical_id)
+            if link is not None:
+                self._join(link.canonical_id, role, change, record)
+            elif (canonical_id := self._first_contact(change, role)) is not None:
+                self._place(canonical_id, role, change, record)
+
+    def _place(self, canonical_id: str, role: Role, change: Change,
+               record: dict[str, Any]) -> None:
+        """Put a record into its group; one whose place there is taken is an alias."""
+        if self._holder(role, canonical_id) not in (None, change.external_id):
+            self.out.aliases.append((change, canonical_id))
+            return
+        self._join(canonical_id, role, change, record)
+        if change.match_key:
+            self.claims.setdefault(change.match_key, canonical_id)
 
     def _derived(self, change: Change, role: Role) -> None:
         canonical_id = self.pair.canonical_id(self.entity, change.system, change.external_id)
         if self.uow.links_by_canonical(self.pair.name, self.entity, [canonical_id]):
             self.out.skipped.append((change, "made already"))
             return
-        record = unpack(ENTITIES[self.entity], change.payload)
+        record = self._unpacked(change.payload)
         self._join(canonical_id, role, change, record, virtual=True)
 
     def _gone(self, change: Change, role: Role, link: Link | None) -> None:
         if link is None:
             self.out.skipped.append((change, "deleted before it was ever linked"))
+            return
+        if change.merged_into:
+            self.out.skipped.append((change, f"it was merged into {change.merged_into}"))
+            return
+        heir = next((x for x in self.by_canonical.get(link.canonical_id, ())
+                     if x.alias and x.system == link.system and x.seen is not None), None)
+        if heir is not None:
+            self.out.heirs.append((change, heir))
             return
         group = self._join(link.canonical_id, role, change, None)
         group.deleted_now.add(role)
@@ -236,8 +281,10 @@ class Gathering:
         decision = self._decided.get(own)
         if decision is not None and "link" in decision:
             return self._partner_id(change, role, str(decision["link"]))
+        several = self.pair.policies[self.entity].several_in
         partner = match(change, self.claims, partial(self._holder, role),
-                        self.by_key.get(role, {}), self.by_key.get(other(role), {}))
+                        self.by_key.get(role, {}), self.by_key.get(other(role), {}),
+                        Several(several == role, several == other(role)))
         if isinstance(partner, Ambiguous):
             if decision is not None and decision.get("create"):
                 return own
@@ -253,7 +300,7 @@ class Gathering:
         unreadable = partner.change.external_id if partner.change is not None \
             else self.parked.get(other(role), {}).get(change.match_key)
         if unreadable is None:
-            return self.pair.canonical_id(self.entity, change.system, change.external_id)
+            return self._own_id(change.system, change.external_id)
         wanted = f"{self.entity}:{self.pair.side(other(role)).system}:{unreadable}"
         self.out.waiting.append((change, wanted,
                                  f"its counterpart {unreadable} can't be read yet"))
@@ -265,25 +312,33 @@ class Gathering:
         link = self.links.get((theirs, external_id)) or self.uow.links_by_external(
             self.pair.name, self.entity, theirs, [external_id]).get(external_id)
         if link is not None:
+            self.claimed.update(self.uow.links_by_canonical(
+                self.pair.name, self.entity, [link.canonical_id]))
             return link.canonical_id
         self._take(self.uow.inbox_by_external(self.pair.name, self.entity, theirs,
                                               [external_id]).values()
                    if (theirs, external_id) not in self.changes else ())
         crm = (change.system, change.external_id) if role == "crm" else (theirs, external_id)
-        return self.pair.canonical_id(self.entity, *crm)
+        return self._own_id(*crm)
+
+    def _own_id(self, system: str, external_id: str) -> str:
+        own = self.pair.canonical_id(self.entity, system, external_id)
+        return self.became.get(own, own)
 
     def _by_reference(self, change: Change, role: Role) -> str | None:
         """A record that says it was created for one of the other side belongs to that one."""
         system, colon, external_id = (change.reference or "").partition(":")
         if not colon or system != self.pair.side(other(role)).system:
             return None
-        return self.pair.canonical_id(self.entity, system, external_id)
+        return self.origins.get((system, external_id)) or self._own_id(system, external_id)
 
     def _holder(self, role: Role, canonical_id: str) -> str | None:
-        """The external ID by which a canonical record is linked in a role, or will be."""
+        """The external ID by which a canonical record is linked in a role, or will be. Where
+        several records may be one thing, one that was deleted holds no place."""
         system = self.pair.side(role).system
+        several = self.pair.policies[self.entity].several_in == role
         for link in self.claimed.get(canonical_id, ()):
-            if link.system == system:
+            if link.system == system and not link.alias and (link.seen is not None or not several):
                 return link.external_id
         group = self.groups.get(canonical_id)
         if group is not None and role in group.sides:
@@ -304,33 +359,34 @@ class Gathering:
         if unseen:
             self.by_canonical.update(
                 self.uow.links_by_canonical(self.pair.name, self.entity, unseen))
-        load_state(self.uow, self.pair, self.entity, self.groups, self.by_canonical, self.bases)
+        self._load_state()
 
+    def _load_state(self) -> None:
+        """Add to groups the sides that did not change, their bases and their live conflicts."""
+        late = [cid for cid in self.groups if cid in self.by_canonical and cid not in self.bases]
+        if late:
+            self.bases.update({cid: self._unpacked(snapshot.record) for cid, snapshot in
+                               self.uow.snapshots(self.pair.name, self.entity, late).items()})
+        for canonical_id, group in self.groups.items():
+            group.base = self.bases.get(canonical_id)
+            for link in self.by_canonical.get(canonical_id, ()):
+                if not link.alias:
+                    self._know(group, link)
+        linked = [cid for cid, group in self.groups.items() if group.linked]
+        for conflict in self.uow.conflicts(self.pair.name, entity=self.entity,
+                                           canonical_ids=linked, states=_LIVE):
+            self.groups[conflict.canonical_id].conflicts.append(conflict)
 
-def load_state(uow: UnitOfWork, pair: Pair, entity: str, groups: dict[str, Group],
-               links: dict[str, list[Link]], bases: dict[str, dict[str, Any]]) -> None:
-    """Add to groups the sides that did not change, their bases and their live conflicts."""
-    spec = ENTITIES[entity]
-    late = [cid for cid in groups if cid in links and cid not in bases]
-    if late:
-        bases.update({cid: unpack(spec, snapshot.record) for cid, snapshot in
-                      uow.snapshots(pair.name, entity, late).items()})
-    for canonical_id, group in groups.items():
-        group.base = bases.get(canonical_id)
-        for link in links.get(canonical_id, ()):
-            role = pair.role_of(link.system)
-            group.linked.add(role)
-            if role not in group.sides:
-                seen = unpack(spec, link.seen) if link.seen is not None else None
-                group.sides[role] = Seen(link.external_id, link.version, seen,
-                                         changed_at=link.changed_at)
-    for conflict in uow.conflicts(pair.name, entity=entity, canonical_ids=_with_links(groups),
-                                  states=_LIVE):
-        groups[conflict.canonical_id].conflicts.append(conflict)
-
-
-def _with_links(groups: dict[str, Group]) -> Collection[str]:
-    return [cid for cid, group in groups.items() if group.linked]
+    def _know(self, group: Group, link: Link) -> None:
+        """Add what a link says of one side; another record that stands there now retires it."""
+        role = self.pair.role_of(link.system)
+        group.linked.add(role)
+        if role not in group.sides:
+            seen = self._unpacked(link.seen) if link.seen is not None else None
+            group.sides[role] = Seen(link.external_id, link.version, seen,
+                                     changed_at=link.changed_at)
+        elif group.sides[role].external_id != link.external_id:
+            group.retired.append(link)
 
 
 def gather(uow: UnitOfWork, pair: Pair, entity: str, changes: Sequence[Change],

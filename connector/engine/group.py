@@ -10,7 +10,7 @@ from typing import Any
 from connector.domain.actions import Action
 from connector.domain.ledger import Conflict, ConflictState
 from connector.domain.policies import CRM, ERP, Role
-from connector.domain.records import Change, Operation
+from connector.domain.records import Change, Link, Operation
 from connector.domain.values import Record
 from connector.engine.answers import is_field, typed_value, value_at
 
@@ -31,7 +31,8 @@ class Seen:
 @dataclass(slots=True)
 class Group:
     """The sides of one canonical record, its last agreed record, the changes that brought it up
-    and the conflicts kept for it. `match_keys` are to be claimed for it."""
+    and the conflicts kept for it. `match_keys` are to be claimed for it; `retired` are the links
+    in whose place another record has come."""
 
     entity: str
     canonical_id: str
@@ -41,6 +42,7 @@ class Group:
     conflicts: list[Conflict] = field(default_factory=list)
     match_keys: set[str] = field(default_factory=set)
     linked: set[Role] = field(default_factory=set)
+    retired: list[Link] = field(default_factory=list)
     deleted_now: set[Role] = field(default_factory=set)
     depth: int = 0  # how many writes in a row followed from each other's results
 

@@ -49,7 +49,8 @@ def change_of(entity: str, system: str, external_id: str, record: RemoteRecord |
     if record is None:
         return Change(0, entity, system, external_id, "", deleted=True)
     return Change(0, entity, system, external_id, record.version, record.payload,
-                  record.deleted, record.reference, changed_at=record.changed_at)
+                  record.deleted, record.reference, changed_at=record.changed_at,
+                  merged_into=record.merged_into or "")
 
 
 def keyed(session: Session, uow: UnitOfWork, entity: str, side: Side, changes: Sequence[Change],

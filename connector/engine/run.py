@@ -23,6 +23,7 @@ import structlog
 from connector.domain.actions import Action, ActionKind, OutcomeKind
 from connector.domain.ledger import Conflict, DeadLetter, Run, RunState
 from connector.domain.records import Change
+from connector.engine.aliases import Place, join, split
 from connector.engine.apply import carry_out, recover
 from connector.engine.drain import batches, decided, drain
 from connector.engine.entries import Entries
@@ -119,6 +120,22 @@ class Engine:
             else:
                 records[letter.entity].append((letter.system, letter.external_id))
         return self._again("replay", records)
+
+    def join(self, entity: str, record: Place, into: Place) -> Run:
+        """Tie a record (system, external ID) to the thing that another one is."""
+        with self._session("links", unobserved) as session:
+            recover(session)
+            join(session, entity, record, into)
+            drain(session, entity)
+        return self._kept(session)
+
+    def split(self, entity: str, record: Place) -> Run:
+        """Part a record from the others of its thing."""
+        with self._session("links", unobserved) as session:
+            recover(session)
+            split(session, entity, record)
+            drain(session, entity)
+        return self._kept(session)
 
     # ---- the parts of a run
 
@@ -280,5 +297,9 @@ def _set_aside_actions(pair: Pair, gathered: Gathered) -> list[Action]:
     return [*(action(ActionKind.FAIL, c, str(failure)) for c, failure in gathered.failed),
             *(action(ActionKind.WAIT, c, reason) for c, _, reason in gathered.waiting),
             *(action(ActionKind.SKIP, c, reason) for c, reason in gathered.skipped),
+            *(action(ActionKind.LINK_UP, c, "another record of the same thing")
+              for c, _ in gathered.aliases),
+            *(action(ActionKind.LINK_UP, c, f"deleted; {heir.external_id} takes its place")
+              for c, heir in gathered.heirs),
             *(action(ActionKind.CONFLICT, c, question.reason)
               for c, _, question, _ in gathered.ambiguous)]

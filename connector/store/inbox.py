@@ -17,7 +17,7 @@ PENDING, WAITING = "pending", "waiting"
 # In the order of `Change`; a row is unpacked at once, for its attributes cost more than its query.
 _CHANGE = (inbox.c.id, inbox.c.entity, inbox.c.system, inbox.c.external_id, inbox.c.version,
            inbox.c.payload, inbox.c.deleted, inbox.c.reference, inbox.c.match_key, inbox.c.hint,
-           inbox.c.derived_from, inbox.c.changed_at)
+           inbox.c.derived_from, inbox.c.changed_at, inbox.c.merged_into)
 
 
 _LINKED = and_(links.c.pair == inbox.c.pair, links.c.entity == inbox.c.entity,
@@ -86,6 +86,13 @@ class InboxRows(Rows):
                 kept.setdefault(match_key, []).append(change)
         return {key: kept[short] for key, short in asked.items() if short in kept}
 
+    def merges(self, pair: str, entity: str) -> list[Change]:
+        rows = self.connection.execute(
+            select(*_CHANGE).where(inbox.c.pair == pair, inbox.c.entity == entity,
+                                   inbox.c.merged_into != "", inbox.c.state == PENDING)
+            .order_by(inbox.c.id))
+        return [_change(*row) for row in rows]
+
     def unkeyed(self, pair: str, entity: str, system: str, after: int,
                 limit: int) -> list[Change]:
         rows = self.connection.execute(
@@ -142,11 +149,12 @@ def _row(pair: str, change: Change) -> dict[str, Any]:
             "payload": dump(change.payload), "deleted": change.deleted,
             "reference": change.reference, "match_key": bounded(change.match_key),
             "hint": change.hint, "derived_from": change.derived_from, "wanted": None,
-            "changed_at": moment(change.changed_at) if change.changed_at else None}
+            "changed_at": moment(change.changed_at) if change.changed_at else None,
+            "merged_into": change.merged_into}
 
 
 def _change(id: int, entity: str, system: str, external_id: str, version: str, payload: bytes,
             deleted: bool, reference: str | None, match_key: str, hint: bool, derived_from: str,
-            changed_at: str | None) -> Change:
+            changed_at: str | None, merged_into: str) -> Change:
     return Change(id, entity, system, external_id, version, load(payload), deleted, reference,
-                  match_key, hint, derived_from, instant(changed_at))
+                  match_key, hint, derived_from, instant(changed_at), merged_into)

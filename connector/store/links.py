@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Column, delete, select
+from sqlalchemy import Column, delete, select, update
 
 from connector.domain.records import Link, Snapshot
 from connector.store.codec import bounded, dump, instant, load, moment
 from connector.store.rows import Rows
-from connector.store.tables import claims, inbox, links, snapshots
+from connector.store.tables import claims, inbox, links, redirects, snapshots
 
 # In the order of `Link`; a row is unpacked at once, for its attributes cost more than its query.
 _LINK = (links.c.entity, links.c.canonical_id, links.c.system, links.c.external_id,
-         links.c.version, links.c.seen, links.c.changed_at)
+         links.c.version, links.c.seen, links.c.changed_at, links.c.alias)
 
 
 class LinkRows(Rows):
@@ -30,7 +30,7 @@ class LinkRows(Rows):
     def links_by_canonical(self, pair: str, entity: str,
                            canonical_ids: Collection[str]) -> dict[str, list[Link]]:
         query = select(*_LINK).where(links.c.pair == pair,
-                                     links.c.entity == entity).order_by(links.c.id)
+                                     links.c.entity == entity).order_by(links.c.alias, links.c.id)
         found: dict[str, list[Link]] = {}
         for row in self.where_in(query, links.c.canonical_id, canonical_ids):
             link = _link(*row)
@@ -67,7 +67,7 @@ class LinkRows(Rows):
                      canonical_ids: Collection[str]) -> dict[str, str]:
         query = select(links.c.canonical_id, links.c.external_id).where(
             links.c.pair == pair, links.c.entity == entity,
-            links.c.system == system).order_by(links.c.id)
+            links.c.system == system).order_by(links.c.alias, links.c.id)
         found: dict[str, str] = {}
         for canonical_id, external_id in self.where_in(query, links.c.canonical_id,
                                                        canonical_ids):
@@ -79,7 +79,8 @@ class LinkRows(Rows):
             "pair": pair, "entity": k.entity, "system": k.system, "external_id": k.external_id,
             "canonical_id": k.canonical_id, "version": k.version,
             "seen": None if k.seen is None else dump(k.seen),
-            "changed_at": moment(k.changed_at) if k.changed_at else None} for k in saved}
+            "changed_at": moment(k.changed_at) if k.changed_at else None,
+            "alias": k.alias} for k in saved}
         self.upsert(links, list(rows.values()), ("pair", "entity", "system", "external_id"))
 
     def remove_links(self, pair: str, entity: str, system: str,
@@ -101,6 +102,30 @@ class LinkRows(Rows):
                                              "record": dump(s.record)} for s in saved}
         self.upsert(snapshots, list(rows.values()), ("pair", "entity", "canonical_id"))
 
+    def remove_snapshots(self, pair: str, entity: str, canonical_ids: Collection[str]) -> None:
+        self.execute_among(
+            delete(snapshots).where(snapshots.c.pair == pair, snapshots.c.entity == entity),
+            snapshots.c.canonical_id, canonical_ids)
+
+    def redirects(self, pair: str) -> dict[str, str]:
+        query = select(redirects.c.canonical_id, redirects.c.became).where(
+            redirects.c.pair == pair)
+        return {row[0]: row[1] for row in self.connection.execute(query)}
+
+    def redirect(self, pair: str, entity: str, canonical_id: str, became: str | None) -> None:
+        self.connection.execute(delete(redirects).where(
+            redirects.c.pair == pair,
+            redirects.c.canonical_id.in_([canonical_id, became or canonical_id])))
+        if became is None:
+            return
+        self.connection.execute(update(redirects).where(
+            redirects.c.pair == pair, redirects.c.became == canonical_id).values(became=became))
+        self.insert_new(redirects, [{"pair": pair, "canonical_id": canonical_id,
+                                     "became": became}], ("pair", "canonical_id"))
+        self.connection.execute(update(claims).where(
+            claims.c.pair == pair, claims.c.entity == entity,
+            claims.c.canonical_id == canonical_id).values(canonical_id=became))
+
     def claims(self, pair: str, entity: str, keys: Collection[str]) -> dict[str, str]:
         asked = {key: bounded(key) for key in keys}
         query = select(claims.c.match_key, claims.c.canonical_id).where(
@@ -116,6 +141,6 @@ class LinkRows(Rows):
 
 
 def _link(entity: str, canonical_id: str, system: str, external_id: str, version: str,
-          seen: bytes | None, changed_at: str | None) -> Link:
+          seen: bytes | None, changed_at: str | None, alias: bool) -> Link:
     return Link(entity, canonical_id, system, external_id, version,
-                None if seen is None else load(seen), instant(changed_at))
+                None if seen is None else load(seen), instant(changed_at), alias)

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -38,9 +39,19 @@ links = Table(
     Column("version", Text, nullable=False),
     Column("seen", LargeBinary),
     Column("changed_at", String(40)),
+    Column("alias", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("pair", "entity", "system", "external_id", name="links_record"),
     Index("links_canonical", "pair", "entity", "canonical_id"),
     sqlite_autoincrement=True,
+)
+
+# Canonical IDs that became part of another: records kept from before still name them.
+redirects = Table(
+    "redirects", metadata,
+    Column("pair", String(100), primary_key=True),
+    Column("canonical_id", String(36), primary_key=True),
+    Column("became", String(36), nullable=False),
+    sqlite_with_rowid=False,
 )
 
 snapshots = Table(
@@ -77,9 +88,12 @@ inbox = Table(
     Column("derived_from", String(36), nullable=False),
     Column("wanted", Text),
     Column("changed_at", String(40)),
+    Column("merged_into", Text, nullable=False, server_default=""),
     UniqueConstraint("pair", "entity", "system", "external_id", name="inbox_record"),
     Index("inbox_pending", "pair", "entity", "state", "id"),
     Index("inbox_match_key", "pair", "entity", "system", "match_key"),
+    Index("inbox_merged", "pair", "entity", sqlite_where=text("merged_into != ''"),
+          postgresql_where=text("merged_into != ''")),
     Index("inbox_wanted", "pair", "wanted", sqlite_where=text("wanted IS NOT NULL"),
           postgresql_where=text("wanted IS NOT NULL")),
     sqlite_autoincrement=True,

@@ -384,3 +384,41 @@ class StoreSuite(LedgerSuite, LeaseSuite):
             assert uow.unsettled_batches(P) == begun
             uow.settle_batches(P, ["a", "unknown"])
             assert uow.unsettled_batches(P) == [begun[0], begun[2]]
+
+    def test_an_alias_stands_behind_the_record_that_is_kept_in_agreement(
+            self, store: Store) -> None:
+        with store.begin() as uow:
+            uow.save_links(P, [replace(link("b", "1"), seen={}, alias=True), link("a", "1"),
+                               replace(link("z", "2"), seen=None, alias=True)])
+            assert [x.external_id for x in uow.links_by_canonical(P, E, ["1"])["1"]] == ["a", "b"]
+            assert uow.external_ids(P, E, "crm", ["1", "2"]) == {"1": "a", "2": "z"}
+            assert uow.canonical_ids(P, E, "crm", ["a", "b"]) == {"a": "1", "b": "1"}
+            assert uow.links_by_external(P, E, "crm", ["b"])["b"].alias
+            assert uow.living(P, E, "crm") == {"a", "b"}
+
+    def test_a_canonical_id_that_became_another_is_redirected_claims_too(
+            self, store: Store) -> None:
+        with store.begin() as uow:
+            uow.claim(P, E, {"k": "1", "other": "9"})
+            uow.redirect(P, E, "1", "2")
+            uow.redirect(P, E, "2", "3")
+            assert uow.redirects(P) == {"1": "3", "2": "3"}
+            assert uow.redirects("other") == {}
+            assert uow.claims(P, E, ["k", "other"]) == {"k": "3", "other": "9"}
+            uow.redirect(P, E, "3", "1")  # the other way round: no circle
+            assert uow.redirects(P) == {"2": "1", "3": "1"}
+            uow.redirect(P, E, "2", None)
+            assert uow.redirects(P) == {"3": "1"}
+
+    def test_pending_merges_are_told(self, store: Store) -> None:
+        with store.begin() as uow:
+            uow.receive(P, [change("b", deleted=True, merged_into="a"), change("a"),
+                            change("c", deleted=True)])
+            assert [(c.external_id, c.merged_into) for c in uow.merges(P, E)] == [("b", "a")]
+            assert uow.merges(P, "contact") == []
+
+    def test_a_snapshot_is_forgotten(self, store: Store) -> None:
+        with store.begin() as uow:
+            uow.save_snapshots(P, [Snapshot(E, "1", {}), Snapshot(E, "2", {})])
+            uow.remove_snapshots(P, E, ["1"])
+            assert uow.snapshots(P, E, ["1", "2"]).keys() == {"2"}

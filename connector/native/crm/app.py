@@ -21,6 +21,7 @@ from connector.native.crm import pages
 from connector.native.crm.documents import SUMS
 from connector.native.crm.keys import Answer, Keys
 from connector.native.crm.load import opened
+from connector.native.crm.merging import merge
 from connector.native.crm.objects import ANSWERED, OBJECTS
 from connector.native.crm.words import Refused, z
 from connector.native.crm.writes import Done, carry_out, restamp
@@ -77,6 +78,15 @@ class Crm:
             self.hooks.note(transaction, lambda *event: _message(transaction, *event))
         self.hooks.wake()
         return as_response(answer)
+
+    def merge(self, object: str, id: str, body: bytes) -> Response:
+        """Make a record part of another one. Raises `Refused`."""
+        with self.database.write() as transaction:
+            survivor = merge(transaction, object, id, _json(body))
+            restamp(transaction)
+            self.hooks.note(transaction, lambda *event: _message(transaction, *event))
+        self.hooks.wake()
+        return as_response(single([Done(200, survivor)]))
 
     def webhooks(self) -> Response:
         """The registered webhooks."""
@@ -174,6 +184,10 @@ def _routes(app: FastAPI, crm: Crm) -> None:
         return await guarded(request, object, lambda body: crm.write(object, [
             {"method": "update", "id": id, "body": _json(body),
              "ifMatch": request.headers.get("if-match")}], single))
+
+    @app.post("/api/{object}/{id}/merge")
+    async def merged(request: Request, object: str, id: str) -> Response:
+        return await guarded(request, object, lambda body: crm.merge(object, id, body))
 
     @app.delete("/api/{object}/{id}")
     async def remove(request: Request, object: str, id: str) -> Response:

@@ -136,7 +136,13 @@ _ANSWERED: dict[str, F] = {
 OBJECTS: dict[str, Spec] = {name: {**fields, **_META} for name, fields in _OWN.items()}
 """What callers may write, by object."""
 
-ANSWERED: dict[str, Spec] = {name: {**spec, **_ANSWERED} for name, spec in OBJECTS.items()}
+MERGED = ("accounts", "contacts")
+"""Objects whose records can be merged; a tombstone tells what it became part of."""
+
+ANSWERED: dict[str, Spec] = {
+    name: {**spec, **_ANSWERED, **({"mergedInto": F(anything, read_only=True, json="string")}
+                                   if name in MERGED else {})}
+    for name, spec in OBJECTS.items()}
 """What is answered, by object."""
 
 PREFIX = {"accounts": "acc", "contacts": "con", "products": "prd", "opportunities": "opp",

@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect
 
 from connector.native.database import Database, Entry, Transaction, dumps, loads
 from connector.native.erp import billing, orders
+from connector.native.erp.merging import merge
 from connector.native.erp.objects import ANSWERED, OBJECTS
 from connector.native.erp.rows import stamp, write_rows
 from connector.native.erp.words import LARGEST_ID, Refused, is_id, local, utc_text
@@ -93,6 +94,13 @@ class Erp:
             note = billing.credit(transaction, _int(invoice_id))
             stamp(transaction)
             return note.data
+
+    def merge(self, customer_id: str, body: Any) -> dict[str, Any]:
+        """Make a customer part of another one; returns that one. Raises `Refused`."""
+        with self._writing() as transaction:
+            survivor = merge(transaction, _int(customer_id), body)
+            stamp(transaction)
+            return survivor.data
 
     def _writing(self) -> Any:
         return _Writing(self)
@@ -219,6 +227,11 @@ def _routes(app: FastAPI, erp: Erp) -> None:
     @app.post("/v1/invoices/{invoice_id}/credit")
     async def credit(request: Request, invoice_id: str) -> Response:
         return await guarded(request, None, lambda: as_json(erp.credit(invoice_id), 201))
+
+    @app.post("/v1/customers/{customer_id}/merge")
+    async def merged(request: Request, customer_id: str) -> Response:
+        body = _json(await request.body())
+        return await guarded(request, None, lambda: as_json(erp.merge(customer_id, body)))
 
     @app.post("/v1/{object}/bulk")
     async def bulk(request: Request, object: str) -> Response:

@@ -74,6 +74,7 @@ _OWN: dict[str, dict[str, F]] = {
             "zip": _text(20), "country_code": F(code(2))}),
         "tel": _text(60), "mail": _text(), "web": _text(),
         "grp": F(choice("S", "M", "L", "G")), "archived": _ARCHIVED,
+        "merged_into": _told(kind="integer"),
     },
     "contact_persons": {
         "customer_id": _ref("customers", required=True), "given_name": _text(),

@@ -12,12 +12,38 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """When others changed a record last, by its system's clock."""
+    """Add what the second release has and the first had not; no row is lost or changed."""
+    _when_others_changed_a_record_last()
+    _several_records_of_one_thing()
+
+
+def _when_others_changed_a_record_last() -> None:
     for table in ("links", "inbox"):
         op.add_column(table, sa.Column("changed_at", sa.String(length=40), nullable=True))
 
 
+def _several_records_of_one_thing() -> None:
+    op.create_table("redirects",
+        sa.Column("pair", sa.String(length=100), nullable=False),
+        sa.Column("canonical_id", sa.String(length=36), nullable=False),
+        sa.Column("became", sa.String(length=36), nullable=False),
+        sa.PrimaryKeyConstraint("pair", "canonical_id"),
+        sqlite_with_rowid=False
+    )
+    op.add_column("links", sa.Column("alias", sa.Boolean(), nullable=False,
+                                     server_default=sa.false()))
+    op.add_column("inbox", sa.Column("merged_into", sa.Text(), nullable=False,
+                                     server_default=""))
+    op.create_index("inbox_merged", "inbox", ["pair", "entity"],
+                    sqlite_where=sa.text("merged_into != ''"),
+                    postgresql_where=sa.text("merged_into != ''"))
+
+
 def downgrade() -> None:
     """Back to the first release's schema."""
+    op.drop_index("inbox_merged", "inbox")
+    op.drop_column("inbox", "merged_into")
+    op.drop_column("links", "alias")
+    op.drop_table("redirects")
     for table in ("links", "inbox"):
         op.drop_column(table, "changed_at")

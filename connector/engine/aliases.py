@@ -1,0 +1,189 @@
+"""Several records of one thing: what a system merged becomes one canonical record here as well,
+and a person may tie records together or part them again.
+
+Links follow, and so do documents: whoever refers to a record that is no more is understood to
+mean the one it became part of. Nothing is written to either system for it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+
+from connector.domain.actions import OutcomeKind
+from connector.domain.records import Change, Link
+from connector.engine.entries import LIVE, Entries
+from connector.engine.session import Session
+from connector.errors import RunFailed
+from connector.ports import UnitOfWork
+
+Place = tuple[str, str]
+"""A record's system and external ID."""
+
+
+def settle_merges(session: Session, entity: str) -> None:
+    """Carry out, in the links, the merges that were read and wait in the inbox."""
+    with session.store.begin() as uow:
+        if not uow.merges(session.pair.name, entity):
+            return
+    session.guard()
+    with session.store.begin() as uow:
+        changes = uow.merges(session.pair.name, entity)
+        entries = Entries(session, entity)
+        regrouping = Regrouping(session, uow, entity, {
+            (c.system, ext) for c in changes for ext in (c.external_id, c.merged_into)})
+        for change in changes:
+            session.count_read(entity, session.pair.role_of(change.system))
+            regrouping.merge(change)
+            canonical_id = regrouping.canonical_id((change.system, change.external_id))
+            entries.outcome(change, OutcomeKind.UNCHANGED, canonical_id,
+                            reason=f"it was merged into {change.merged_into}")
+            entries.settled.append(change.id)
+            entries.succeeded.append(change.trace_key)
+        regrouping.save(entries)
+        entries.save(uow)
+
+
+def join(session: Session, entity: str, record: Place, into: Place) -> None:
+    """Tie a record, and all that is tied to it, to the thing that another one is. Raises
+    `RunFailed` where one of them is not linked."""
+    session.guard()
+    with session.store.begin() as uow:
+        regrouping = Regrouping(session, uow, entity, {record, into})
+        regrouping.join(regrouping.linked(record).canonical_id,
+                        regrouping.linked(into).canonical_id)
+        regrouping.again.update({record, into})
+        entries = Entries(session, entity)
+        regrouping.save(entries)
+        entries.save(uow)
+
+
+def split(session: Session, entity: str, record: Place) -> None:
+    """Part a record from the others of its thing: from now on it is one of its own, and gets a
+    counterpart of its own where the pair lets new ones come up. Raises `RunFailed` where it is
+    not linked, or alone."""
+    session.guard()
+    with session.store.begin() as uow:
+        regrouping = Regrouping(session, uow, entity, {record})
+        regrouping.split(record)
+        entries = Entries(session, entity)
+        regrouping.save(entries)
+        entries.save(uow)
+
+
+class Regrouping:
+    """The links of some things, changed in memory and saved at once."""
+
+    def __init__(self, session: Session, uow: UnitOfWork, entity: str,
+                 places: Iterable[Place]) -> None:
+        self.pair, self.uow, self.entity = session.pair, uow, entity
+        self.again: set[Place] = set()
+        self._links: dict[Place, Link] = {}
+        self._changed: set[Place] = set()
+        self._ended: set[str] = set()
+        self._released: list[str] = []
+        by_system: dict[str, set[str]] = defaultdict(set)
+        for system, external_id in places:
+            by_system[system].add(external_id)
+        ids = {canonical_id for system, external in by_system.items() for canonical_id in
+               uow.canonical_ids(self.pair.name, entity, system, external).values()}
+        for links in uow.links_by_canonical(self.pair.name, entity, ids).values():
+            self._links.update({(link.system, link.external_id): link for link in links})
+
+    def canonical_id(self, place: Place) -> str:
+        """What a record belongs to; empty where it is not linked."""
+        return self._links[place].canonical_id if place in self._links else ""
+
+    def linked(self, place: Place) -> Link:
+        """The link of a record. Raises `RunFailed`."""
+        if place not in self._links:
+            raise RunFailed(f"{self.entity} {place[1]} of {place[0]} is not linked.",
+                            hint="Sync first; `connector links list` shows what is tied to what.")
+        return self._links[place]
+
+    def merge(self, change: Change) -> None:
+        """A record became part of another one of its system."""
+        place, survivor = (change.system, change.external_id), (change.system, change.merged_into)
+        mine = self._links.get(place)
+        if survivor not in self._links:
+            if mine is not None:  # the survivor is new here: it takes the place of the other one
+                self._keep(replace(mine, external_id=survivor[1], version=""))
+        elif mine is not None and mine.canonical_id != self._links[survivor].canonical_id:
+            self.join(mine.canonical_id, self._links[survivor].canonical_id)
+        elif mine is not None and not mine.alias:
+            self._keep(replace(self._links[survivor], alias=False, version=""))
+        if survivor in self._links:
+            self._keep(Link(self.entity, self._links[survivor].canonical_id, *place,
+                            change.version, None, alias=True))
+            self.again.add(survivor)
+
+    def join(self, canonical_id: str, became: str) -> None:
+        """One thing becomes part of another: on a side where that has a living record, those of
+        the first one are aliases now."""
+        if canonical_id == became:
+            return
+        for link in self._of(canonical_id):
+            taken = any(x.system == link.system and not x.alias and x.seen is not None
+                        for x in self._of(became))
+            moved = replace(link, canonical_id=became, alias=link.alias or taken)
+            self._keep(_as_alias(moved) if moved.alias else replace(moved, version=""))
+            if not moved.alias:
+                self.again.add((link.system, link.external_id))
+        self._end(canonical_id)
+        self.uow.redirect(self.pair.name, self.entity, canonical_id, became)
+
+    def split(self, place: Place) -> None:
+        """A record becomes a thing of its own, under the ID that is its own; where the others
+        bear that one, they are given another."""
+        link, own = self.linked(place), self.pair.canonical_id(self.entity, *place)
+        others = [x for x in self._of(link.canonical_id) if x != link]
+        if not others:
+            raise RunFailed(f"{self.entity} {place[1]} of {place[0]} is tied to nothing else.")
+        left = link.canonical_id
+        if own == left:
+            first = next((x for x in others if not x.alias), others[0])
+            left = self.pair.canonical_id(self.entity, first.system, first.external_id)
+            for other_link in others:
+                self._keep(replace(other_link, canonical_id=left))
+            self._end(own)
+            self.uow.redirect(self.pair.name, self.entity, left, None)
+        self.uow.redirect(self.pair.name, self.entity, own, None)
+        self._keep(replace(link, canonical_id=own, alias=False, version=""))
+        self.again.add(place)
+        rest = [x for x in self._of(left) if x.system == link.system]
+        if rest and all(x.alias for x in rest) and not link.alias:
+            self._keep(replace(rest[0], alias=False, version=""))
+        self.again.update((x.system, x.external_id) for x in self._of(left) if not x.alias)
+
+    def save(self, entries: Entries) -> None:
+        """Add what was changed to the entries of a transaction, and take up again what calls for
+        it."""
+        entries.links += [self._links[place] for place in sorted(self._changed)]
+        entries.released += self._released
+        entries.received += [Change(0, self.entity, system, external_id, "", hint=True)
+                             for system, external_id in sorted(self.again)]
+        self.uow.remove_snapshots(self.pair.name, self.entity, sorted(self._ended))
+        entries.closed.update({c.id: "its record became part of another" for c in
+                               self.uow.conflicts(self.pair.name, entity=self.entity,
+                                                  canonical_ids=sorted(self._ended),
+                                                  states=LIVE)} if self._ended else {})
+
+    def _of(self, canonical_id: str) -> list[Link]:
+        return [x for x in self._links.values() if x.canonical_id == canonical_id]
+
+    def _keep(self, link: Link) -> None:
+        place = link.system, link.external_id
+        self._links[place] = link
+        self._changed.add(place)
+        self._released.append(f"{self.entity}:{link.system}:{link.external_id}")
+
+    def _end(self, canonical_id: str) -> None:
+        """Nothing is agreed any more about a canonical record that is none."""
+        self._ended.add(canonical_id)
+        self._released += [f"{self.entity}:{canonical_id}@{side.system}"
+                           for side in self.pair.sides]
+
+
+def _as_alias(link: Link) -> Link:
+    return replace(link, seen=None if link.seen is None else {}, alias=True)
