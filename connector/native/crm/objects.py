@@ -127,6 +127,12 @@ _OWN: dict[str, dict[str, F]] = {
     "users": {"name": F(required_text(), required=True), "email": _text()},
 }
 
+MERGED = ("accounts", "contacts")
+"""Objects whose records can be merged; a tombstone tells what its record became part of."""
+
+for _name in MERGED:
+    _OWN[_name]["mergedInto"] = F(anything, read_only=True)
+
 _META: dict[str, F] = {"externalRef": F(text(255))}
 _ANSWERED: dict[str, F] = {
     name: F(anything, read_only=True, json=kind) for name, kind in
@@ -136,13 +142,7 @@ _ANSWERED: dict[str, F] = {
 OBJECTS: dict[str, Spec] = {name: {**fields, **_META} for name, fields in _OWN.items()}
 """What callers may write, by object."""
 
-MERGED = ("accounts", "contacts")
-"""Objects whose records can be merged; a tombstone tells what it became part of."""
-
-ANSWERED: dict[str, Spec] = {
-    name: {**spec, **_ANSWERED, **({"mergedInto": F(anything, read_only=True, json="string")}
-                                   if name in MERGED else {})}
-    for name, spec in OBJECTS.items()}
+ANSWERED: dict[str, Spec] = {name: {**spec, **_ANSWERED} for name, spec in OBJECTS.items()}
 """What is answered, by object."""
 
 PREFIX = {"accounts": "acc", "contacts": "con", "products": "prd", "opportunities": "opp",
