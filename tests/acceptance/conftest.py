@@ -54,11 +54,13 @@ Worlds = Callable[..., World]
 
 
 def write_config(folder: Path, crm_url: str, erp_url: str, **match: str) -> Path:
-    """The example config with these URLs, and other match keys where given."""
+    """The example config with these URLs, other match keys where given, and several ERP customers
+    for one account."""
     text = shipped("config.example.yaml").read_text(encoding="utf-8")
     text = text.replace("http://127.0.0.1:8801", crm_url).replace("http://127.0.0.1:8802", erp_url)
     for old, new in match.items():
         text = text.replace(f"match: [{old}]", f"match: [{new}]")
+    text = text.replace("        on_delete: deactivate", "        several_in: erp", 1)
     path = folder / "config.yaml"
     path.write_text(text, encoding="utf-8")
     return path
