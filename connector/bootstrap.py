@@ -35,6 +35,8 @@ from connector.mapping.yaml_file import YamlFile
 from connector.ports import Adapter, Clock, Store
 from connector.store.open import open_store
 
+_PRICED = {"quantity", "unit_price"}
+
 
 class SystemClock:
     """The machine's clock."""
@@ -122,7 +124,17 @@ class Connector:
         pair = Pair(name, self._side("crm", conf.crm, name, conf),
                     self._side("erp", conf.erp, name, conf), policies)
         self._refuse_newer_wins(pair)
+        self._refuse_unpriced(pair)
         return pair
+
+    def _refuse_unpriced(self, pair: Pair) -> None:
+        """Raise `ConfigInvalid` where a rounding is declared for lines whose price isn't known."""
+        for entity, rules in pair.rules.items():
+            if rules.policy.rounding is not None and not set(rules.lines) >= _PRICED:
+                raise self.file.invalid(
+                    ["pairs", pair.name, "entities", entity, "rounding"],
+                    f"what {entity} lines cost is not known: not both mappings read "
+                    f"{' and '.join(sorted(_PRICED))}.", "Map them, or take `rounding` out.")
 
     def _refuse_newer_wins(self, pair: Pair) -> None:
         """Raise `ConfigInvalid` where `newer_wins` is asked of a system whose times of change are

@@ -24,6 +24,8 @@ from pydantic import (
     model_validator,
 )
 
+from connector.domain.amounts import Rounding
+from connector.domain.currencies import Half
 from connector.domain.entities import ENTITIES
 from connector.domain.policies import (
     Becomes,
@@ -115,6 +117,19 @@ class SafetyStopConfig(_Strict):
         return replace(usual, **self.model_dump(exclude_none=True))
 
 
+class RoundingConfig(_Strict):
+    """Where the documents of both systems are rounded to the minor unit."""
+
+    level: Literal["line", "document"] = "line"
+    tax: Literal["rate", "line"] = "rate"
+    half: Half = "up"
+
+
+def _rounding(value: Any) -> Any:
+    """A rounding in short: `rounding: document`."""
+    return {"level": value} if isinstance(value, str) else value
+
+
 def _exact(value: Any) -> Any:
     """A number as it is written in the file, which YAML reads as a float."""
     return Decimal(str(value)) if isinstance(value, int | float) else value
@@ -132,6 +147,7 @@ class EntityConfig(_Strict):
     fields: dict[str, Annotated[FieldConfig, BeforeValidator(_field)]] = Field(
         default_factory=dict)
     becomes: dict[str, BecomesConfig] = Field(default_factory=dict, max_length=1)
+    rounding: Annotated[RoundingConfig | None, BeforeValidator(_rounding)] = None
     total_tolerance: Annotated[Decimal, BeforeValidator(_exact)] = Field(
         default=Decimal(0), ge=0)
     safety_stop: SafetyStopConfig = Field(default_factory=SafetyStopConfig)
@@ -148,8 +164,11 @@ class EntityConfig(_Strict):
             (when_field, when_value), = rule.when.items()
             becomes = Becomes(entity, when_field, when_value, rule.made_in, rule.set)
         return EntityPolicy(tuple(self.match), self.several_in, self.born_in, default, fields,
-                            self.on_delete, becomes, self.total_tolerance,
+                            self.on_delete, becomes, self._rounding(), self.total_tolerance,
                             self.safety_stop.over(of_pair.over(SafetyStop())))
+
+    def _rounding(self) -> Rounding | None:
+        return None if self.rounding is None else Rounding(**self.rounding.model_dump())
 
 
 class PairConfig(_Strict):
@@ -181,6 +200,8 @@ def _check_entity(name: str, entity: EntityConfig) -> None:
     for field in (*entity.match, *entity.fields):
         if field not in known:
             raise ValueError(f"{name} has no field {field!r}; known: {', '.join(sorted(known))}")
+    if entity.rounding is not None and "total" not in spec.fields:
+        raise ValueError(f"{name} has no totals to be rounded; take `rounding` out")
     for target, rule in entity.becomes.items():
         if target not in ENTITIES:
             raise ValueError(f"{name} can't become the unknown entity {target!r}")

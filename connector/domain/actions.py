@@ -49,7 +49,10 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True)
 class FieldConflict:
-    """Both sides changed a field differently. `settled_by` is empty while a person is wanted."""
+    """Both sides changed a field differently. `settled_by` is empty while a person is wanted.
+
+    Of a total, `base` is what the declared rounding gives, where one is declared.
+    """
 
     path: str
     base: Any

@@ -19,7 +19,8 @@ from connector.domain.values import FieldType, Record
 @dataclass(frozen=True, slots=True)
 class Field:
     """One canonical field; `choices` in their declared order, `computed` where each side works it
-    out by itself and it is compared, never written."""
+    out by itself and it is compared, never written. The currency of an amount stands in the
+    field `currency`."""
 
     name: str
     type: FieldType = FieldType.TEXT
@@ -30,6 +31,7 @@ class Field:
     computed: bool = False
     forward_only: bool = False  # a step back along `choices` is a conflict
     terminal: tuple[str, ...] = ()  # choices that may follow any other (cancelled, rejected)
+    currency: str = "currency"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +64,22 @@ T = FieldType
 _REMARK = Field("remark", doc="what the ERP says about it: price, stock, credit")
 _CURRENCY = Field("currency", doc="ISO 4217", required=True)
 _ACTIVE = Field("active", T.BOOLEAN, "in use; false where it was archived or deleted")
+_DISCOUNTS = [
+    Field("discount_percent", T.DECIMAL, "on the whole document, 0 to 100"),
+    Field("discount_amount", T.MONEY, "on the whole document, after the percentage"),
+    Field("tax_included", T.BOOLEAN, "its prices and discounts include tax"),
+]
+_RATE = [
+    Field("exchange_rate", T.RATE, "units of `currency` for one of `rate_base`"),
+    Field("rate_base", doc="the currency that the books are kept in"),
+    Field("rate_date", T.DATE, "the day whose rate it is"),
+]
 _TOTALS = [
     Field("net", T.MONEY, "sum of the lines", computed=True),
-    Field("tax", T.MONEY, "tax, rounded per rate on the document", computed=True),
+    Field("tax", T.MONEY, "tax, rounded as declared", computed=True),
     Field("total", T.MONEY, "net and tax", computed=True),
+    Field("total_base", T.MONEY, "the total in `rate_base`, as the books hold it",
+          currency="rate_base"),
 ]
 _ADDRESS = [
     Field("street"), Field("street2"), Field("city"), Field("region", doc="state or county"),
@@ -131,7 +145,8 @@ ENTITIES: dict[str, Entity] = {e.name: e for e in (
         Field("status", T.CHOICE, choices=QUOTE_STATUS, forward_only=True,
               terminal=("rejected", "expired")),
         _CURRENCY, Field("valid_until", T.DATE), Field("warehouse"),
-        Field("customer_reference", doc="the customer's own number for it"), _REMARK, *_TOTALS,
+        Field("customer_reference", doc="the customer's own number for it"), _REMARK,
+        *_DISCOUNTS, *_RATE, *_TOTALS,
     ], _lines()),
     _entity("order", "What a customer ordered.", [
         Field("number", doc="the ERP's order number"),
@@ -140,7 +155,7 @@ ENTITIES: dict[str, Entity] = {e.name: e for e in (
         Field("status", T.CHOICE, choices=ORDER_STATUS, forward_only=True,
               terminal=("cancelled",)),
         Field("ordered_on", T.DATE), _CURRENCY, Field("warehouse"),
-        Field("customer_reference"), _REMARK, *_TOTALS,
+        Field("customer_reference"), _REMARK, *_DISCOUNTS, *_RATE, *_TOTALS,
     ], _lines(Field("quantity_shipped", T.DECIMAL))),
     _entity("delivery", "A shipment for an order.", [
         Field("number"), Field("order", T.REFERENCE, to="order", required=True),
@@ -157,7 +172,8 @@ ENTITIES: dict[str, Entity] = {e.name: e for e in (
         Field("status", T.CHOICE, choices=INVOICE_STATUS),
         Field("balance", T.MONEY, "what is still to be paid"),
         Field("disputed", T.BOOLEAN), Field("promised_on", T.DATE,
-                                            "when the customer promised to pay"), *_TOTALS,
+                                            "when the customer promised to pay"),
+        *_DISCOUNTS, *_RATE, *_TOTALS,
     ], _lines()),
 )}
 
@@ -171,9 +187,10 @@ def _instant(value: Any) -> datetime:
 
 
 _PACK: dict[FieldType, Callable[[Any], Any]] = {
-    T.DECIMAL: str, T.MONEY: str, T.DATE: _iso, T.TIMESTAMP: _iso}
+    T.DECIMAL: str, T.MONEY: str, T.RATE: str, T.DATE: _iso, T.TIMESTAMP: _iso}
 _UNPACK: dict[FieldType, Callable[[Any], Any]] = {
-    T.DECIMAL: Decimal, T.MONEY: Decimal, T.DATE: date.fromisoformat, T.TIMESTAMP: _instant}
+    T.DECIMAL: Decimal, T.MONEY: Decimal, T.RATE: Decimal, T.DATE: date.fromisoformat,
+    T.TIMESTAMP: _instant}
 
 
 Conversions = tuple[tuple[str, Callable[[Any], Any]], ...]

@@ -8,6 +8,8 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Literal
 
+from connector.domain.amounts import Rounding
+
 Role = Literal["crm", "erp"]
 Direction = Literal["two_way", "to_erp", "to_crm", "create_only"]
 Resolution = Literal["manual", "prefer_crm", "prefer_erp", "prefer_crm_unless_blank",
@@ -85,7 +87,9 @@ class EntityPolicy:
     `several_in` names the side on which more than one record may be the same thing: the first is
     kept in agreement with the other side's, the others are aliases of it.
     `born_in` says on which side new records may come up. Line fields are named `lines.quantity`.
-    Totals that both sides work out may differ by `total_tolerance`, in the document's currency.
+    Both sides' net, tax and total have to be what `rounding` gives for the lines; where none is
+    declared, they are only compared with each other. They may differ by `total_tolerance`, in the
+    document's currency.
     """
 
     match: tuple[str, ...] = ()
@@ -95,6 +99,7 @@ class EntityPolicy:
     fields: Mapping[str, FieldPolicy] = field(default_factory=dict)
     on_delete: OnDelete = "deactivate"
     becomes: Becomes | None = None
+    rounding: Rounding | None = None
     total_tolerance: Decimal = Decimal(0)
     safety_stop: SafetyStop = field(default_factory=SafetyStop)
 

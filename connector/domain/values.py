@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation
 from enum import Enum, StrEnum
 from typing import Any, Final
+
+from connector.domain.currencies import EXACT
 
 
 class FieldType(StrEnum):
@@ -21,7 +23,8 @@ class FieldType(StrEnum):
     TEXT = "text"
     INTEGER = "integer"
     DECIMAL = "decimal"  # quantities, percentages and unit prices, exact
-    MONEY = "money"  # an amount in the record's currency, to the cent
+    MONEY = "money"  # an amount with the decimals of its currency
+    RATE = "rate"  # an exchange rate, exact, more than nought
     BOOLEAN = "boolean"
     DATE = "date"
     TIMESTAMP = "timestamp"  # an instant, UTC
@@ -44,8 +47,6 @@ Value = None | str | bool | int | Decimal | date | datetime
 Line = Mapping[str, Any]
 Record = Mapping[str, Any]
 """Canonical field → `Value`; documents also hold `lines`: a list of `Line`, sorted by line key."""
-
-CENT: Final = Decimal("0.01")
 
 
 def text(value: object) -> str | None:
@@ -74,13 +75,8 @@ def decimal(value: object) -> Decimal | None:
 def plain(number: Decimal) -> Decimal:
     """`number` without trailing zeros and without an exponent (`1E+2` becomes `100`)."""
     if number == number.to_integral_value():
-        return number.quantize(Decimal(1))
-    return number.normalize()
-
-
-def cents(number: Decimal) -> Decimal:
-    """`number` rounded half up to two decimals, as commercial rounding does."""
-    return number.quantize(CENT, rounding=ROUND_HALF_UP)
+        return number.quantize(Decimal(1), context=EXACT)
+    return number.normalize(EXACT)
 
 
 def utc(value: datetime) -> datetime:

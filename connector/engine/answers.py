@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any
 
 from connector.domain import values
@@ -47,7 +48,8 @@ def _check_value(conflict: Conflict, value: str) -> None:
     if fields[name].choices and value not in fields[name].choices:
         raise RunFailed(f"{name} is one of {', '.join(fields[name].choices)}, not {value!r}.")
     try:
-        typed_value(conflict.entity, conflict.path, value)
+        typed_value(conflict.entity, conflict.path, value,
+                    like=(conflict.base, conflict.crm, conflict.erp))
     except (ValueError, ArithmeticError):
         raise RunFailed(f"{value!r} is no {fields[name].type.value}.") from None
 
@@ -68,8 +70,9 @@ def value_at(entity: str, record: Record, path: str) -> Any:
     return None if line is None else line.get(name)
 
 
-def typed_value(entity: str, path: str, value: Any) -> Any:
-    """A decided value, kept as text, as the canonical value of the field at `path`."""
+def typed_value(entity: str, path: str, value: Any, like: Iterable[Any] = ()) -> Any:
+    """A decided value, kept as text, as the canonical value of the field at `path`; an amount in
+    the minor units of those it is `like`. Raises `ValueError` where it is none."""
     spec, name = ENTITIES[entity], path.rpartition(".")[2]
     in_line = path.startswith("lines")
     kind = (spec.line_fields if in_line else spec.fields)[name].type
@@ -79,11 +82,20 @@ def typed_value(entity: str, path: str, value: Any) -> Any:
             raise ValueError("neither yes nor no")
     if kind is FieldType.INTEGER:
         return int(value)
-    if kind in (FieldType.DECIMAL, FieldType.MONEY):
+    if kind in (FieldType.DECIMAL, FieldType.MONEY, FieldType.RATE):
         number = values.decimal(value)
-        if kind is FieldType.MONEY and number is not None and number != values.cents(number):
-            raise ValueError("more decimals than a cent has")
-        return number
+        return _amount(number, like) if kind is FieldType.MONEY and number is not None else number
     if in_line:
         return unpack(spec, {"lines": [{name: value}]})["lines"][0][name]
     return unpack(spec, {name: value})[name]
+
+
+def _amount(number: Decimal, like: Iterable[Any]) -> Decimal:
+    """`number` with the decimals of the amounts it stands for: each has those of its currency."""
+    exponents = [int(Decimal(str(held)).as_tuple().exponent) for held in like if held is not None]
+    if not exponents:
+        return number
+    exact = number.quantize(Decimal(1).scaleb(min(exponents)))
+    if exact != number:
+        raise ValueError("more decimals than its currency has")
+    return exact

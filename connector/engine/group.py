@@ -56,7 +56,9 @@ class Group:
                 continue
             decision = dict(conflict.decision)
             if "value" in decision:
-                decision["value"] = typed_value(self.entity, conflict.path, decision["value"])
+                decision["value"] = typed_value(
+                    self.entity, conflict.path, decision["value"],
+                    like=(conflict.base, conflict.crm, conflict.erp))
             if self._stands(conflict, decision):
                 decided[conflict.path] = decision
         return decided

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from connector.domain.actions import FieldChange, FieldConflict
+from connector.domain.amounts import of_document
 from connector.domain.policies import CRM, ERP, Role, other
 from connector.domain.values import MISSING, Record
 from connector.engine.pair import Rules
@@ -202,19 +204,36 @@ def _merge_line_fields(rules: Rules, merged: Merged, path: str, was: Record | No
 
 
 def _compare_computed(rules: Rules, merged: Merged, crm: Record, erp: Record) -> None:
-    """Where both sides work a figure out by themselves, it has to be the same, to the cent or to
-    what the entity's rules let pass."""
+    """Where both sides work a figure out by themselves, it has to be the same, and what the
+    declared rounding gives: to the minor unit, or to what the entity's rules let pass."""
+    by_rule = _by_rule(rules, merged.base)
     for name, rule in rules.header.items():
         if not rule.field.computed:
             continue
         of_crm, of_erp = crm.get(name), erp.get(name)
         if of_crm is None or of_erp is None:
             continue
-        if abs(of_crm - of_erp) <= rules.policy.total_tolerance:
+        figures = [of_crm, of_erp, by_rule.get(name, of_crm)]
+        if max(figures) - min(figures) <= rules.policy.total_tolerance:
             merged.base[name] = of_crm
-        else:
-            merged.conflicts.append(FieldConflict(name, merged.base.get(name), of_crm, of_erp,
-                                                  kind="total_differs"))
+            continue
+        kind = "total_differs" if of_crm != of_erp else "total_not_by_rule"
+        merged.conflicts.append(FieldConflict(name, by_rule.get(name, merged.base.get(name)),
+                                              of_crm, of_erp, kind=kind))
+
+
+def _by_rule(rules: Rules, record: Record) -> Mapping[str, Decimal]:
+    """What the declared rounding gives for the lines that both sides agree on; nothing where none
+    is declared, or there are no lines to go by."""
+    if rules.policy.rounding is None or not record.get("lines"):
+        return {}
+    try:
+        amounts = of_document(record, rules.policy.rounding)
+    except ArithmeticError as error:
+        raise RecordFailed(f"what its lines come to can't be worked out: {error}.", stage="merge",
+                           field="total", hint="Mend the prices, quantities and percentages of "
+                           "the lines.") from None
+    return {"net": amounts.net, "tax": amounts.tax, "total": amounts.total}
 
 
 def agreed(rules: Rules, base: Record, crm: Record, erp: Record) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from collections.abc import Mapping as AnyMapping
 from datetime import date, datetime
-from decimal import Decimal
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -54,8 +53,9 @@ def compile_mapping(document: MappingDocument, entity: Entity,
 
 def _level(specs: AnyMapping[str, FieldSpec], known: AnyMapping[str, Field], where: list[str],
            prefix: str, entity: Entity, transforms: Transforms) -> tuple[FieldCode, ...]:
-    codes = tuple(_field(name, spec, known, [*where, name], prefix, transforms)
-                  for name, spec in specs.items())
+    found = [_field(name, spec, known, [*where, name], prefix, transforms)
+             for name, spec in specs.items()]
+    codes = tuple(sorted(found, key=lambda code: bool(code.currency)))  # amounts after currencies
     readable = {code.name for code in codes if code.read}
     for name, field in known.items():
         if field.required and name not in readable:
@@ -118,7 +118,8 @@ def _field(name: str, spec: FieldSpec, known: AnyMapping[str, Field], where: lis
         formula.names if formula else frozenset([spec.path or ""]), steps,
         read if pulled else None, _normalised(target, pair.decode),
         pair.encode if pushed else None, _look(pair), spec.link or "",
-        target.required and pulled)
+        target.required and pulled,
+        target.currency if target.type is FieldType.MONEY else "")
 
 
 def _fits(target: Field, spec: FieldSpec, where: list[str]) -> None:
@@ -136,9 +137,14 @@ def _fits(target: Field, spec: FieldSpec, where: list[str]) -> None:
     if bare and target.type in _TRANSFORM_FOR:
         raise MappingError(where, f"{name} is a {target.type}, which needs a transform.",
                            f"Add `transform: {_TRANSFORM_FOR[target.type]}`, or one of your own.")
+    if target.type is FieldType.MONEY and spec.transform == "decimal_2":
+        raise MappingError([*where, "transform"], f"{name} is an amount, and not every currency "
+                           "has two decimals.", "Write `transform: money`.")
 
 
-_TRANSFORM_FOR = {FieldType.DATE: "date_iso", FieldType.TIMESTAMP: "utc"}
+_TRANSFORM_FOR = {FieldType.DATE: "date_iso", FieldType.TIMESTAMP: "utc",
+                  FieldType.RATE: "rate` (units of the document's currency for one of the "
+                                  "company's) or `inverse_rate"}
 
 
 def _near(name: str, known: Iterable[str]) -> str:
@@ -238,16 +244,17 @@ def _text(value: Any) -> str | None:
     return values.text(value)
 
 
-def _money(value: Any) -> Any:
-    if type(value) is Decimal and value.is_finite():
-        return values.cents(value)
+def _rate(value: Any) -> Any:
     number = values.decimal(value)
-    return None if number is None else values.cents(number)
+    if number is not None and number <= 0:
+        raise ValueError(f"{value!r} is no exchange rate: more than 0 is expected")
+    return number
 
 
 _CHECKS: dict[FieldType, Convert] = {
     FieldType.TEXT: _text, FieldType.CHOICE: _text, FieldType.REFERENCE: _text,
-    FieldType.DECIMAL: values.decimal, FieldType.MONEY: _money,
+    FieldType.DECIMAL: values.decimal, FieldType.MONEY: values.decimal,
+    FieldType.RATE: _rate,
     FieldType.BOOLEAN: _typed(bool, "true or false"),
     FieldType.INTEGER: _typed(int, "a whole number"),
     FieldType.DATE: _typed(date, "a date"),

@@ -11,6 +11,7 @@ from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from connector.domain.currencies import rounded
 from connector.domain.entities import Entity
 from connector.domain.values import MISSING, FieldType, Record
 from connector.errors import ConnectorError, DecodeFailed, EncodeFailed, ParentMissing
@@ -27,7 +28,8 @@ class FieldCode:
 
     `shown` and `path` are for messages, `sources` are the system's paths it reads. `read` gives
     `MISSING` where the payload has no such path. `keeps` is set where several canonical values
-    look alike in the system: it gives what a canonical value looks like there.
+    look alike in the system: it gives what a canonical value looks like there. `currency` names
+    the canonical field with the currency of an amount, which is read before it.
     """
 
     name: str
@@ -41,6 +43,7 @@ class FieldCode:
     keeps: Callable[[Any], Any] | None = None
     link: str = ""
     required: bool = False
+    currency: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +227,7 @@ def _decode(fields: tuple[FieldCode, ...], payload: Payload, canonical: Resolve,
                 if code.required:
                     raise ValueError("is missing")
                 continue
-            record[code.name] = value = _value(code, raw, canonical, previous)
+            record[code.name] = value = _value(code, raw, canonical, previous, record)
             if value is None and code.required:
                 raise ValueError("is blank, but has to be given")
         except ConnectorError:
@@ -241,7 +244,8 @@ def _said(error: Exception, value: Any) -> str:
     return f"{value!r} can't be converted: {type(error).__name__} {error}".rstrip()
 
 
-def _value(code: FieldCode, raw: Any, canonical: Resolve, previous: Record) -> Any:
+def _value(code: FieldCode, raw: Any, canonical: Resolve, previous: Record,
+           record: Record) -> Any:
     if raw is None or (type(raw) is str and (not raw or raw.isspace())):
         return None
     if code.link:
@@ -255,7 +259,9 @@ def _value(code: FieldCode, raw: Any, canonical: Resolve, previous: Record) -> A
         before = previous.get(code.name)
         if before is not None and code.keeps(before) == raw:
             return before
-    return code.decode(raw)
+    value = code.decode(raw)
+    currency = record.get(code.currency) if code.currency else None
+    return value if value is None or currency is None else rounded(value, currency)
 
 
 def _encode(fields: tuple[FieldCode, ...], record: Record, external: Resolve) -> dict[str, Any]:

@@ -12,16 +12,19 @@ import runpy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from connector.domain import values
+from connector.domain.currencies import CURRENCIES, EXACT
 from connector.errors import ConfigInvalid
-from connector.mapping.codes import COUNTRIES, CURRENCIES, UNITS
+from connector.mapping.codes import COUNTRIES, UNITS
 
 _MICRO = Decimal(1_000_000)
+_CENT = Decimal("0.01")
+_RATE = Context(prec=12, rounding=ROUND_HALF_UP)  # the digits an inverted rate is kept with
 _DMY = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})")
 _PLAIN_EMAIL = re.compile(
     r"[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]+")
@@ -57,6 +60,21 @@ def _decimal_text(value: Decimal) -> str:
     return f"{value:.{max(2, places)}f}"
 
 
+def _cents(value: Decimal) -> Decimal:
+    return value.quantize(_CENT, ROUND_HALF_UP, EXACT)
+
+
+def _rate(value: Any) -> Decimal:
+    rate = _exact(value)
+    if rate <= 0:
+        raise ValueError(f"{value!r} is no exchange rate: more than 0 is expected")
+    return rate
+
+
+def _inverse(value: Any) -> Decimal:
+    return values.plain(_RATE.divide(Decimal(1), _rate(value)))
+
+
 def _integer(value: Any) -> int:
     if type(value) is int:
         return value
@@ -73,7 +91,7 @@ def _boolean(value: Any) -> bool:
 
 
 def _to_micros(value: Decimal) -> int:
-    micros = value * _MICRO
+    micros = EXACT.multiply(value, _MICRO)
     if micros != micros.to_integral_value():
         raise ValueError(f"{value:f} has more than six decimals")
     return int(micros)
@@ -194,9 +212,17 @@ REGISTRY: dict[str, Transform] = {t.name: t for t in (
     Transform("decimal", _exact, _same, "An exact number; written as a JSON number."),
     Transform("decimal_string", _exact, _decimal_text,
               "An exact number; written as text with at least two decimals."),
-    Transform("decimal_2", lambda v: values.cents(_exact(v)), lambda v: f"{values.cents(v):f}",
-              "An amount, rounded half up to two decimals; written as text.", lossy=True),
-    Transform("micros", lambda v: values.plain(Decimal(_integer(v)) / _MICRO), _to_micros,
+    Transform("decimal_2", lambda v: _cents(_exact(v)), lambda v: f"{_cents(v):f}",
+              "A price, rounded half up to two decimals; written as text.", lossy=True),
+    Transform("money", _exact, lambda v: f"{v:f}",
+              "An amount; written as text with the decimals of its currency: 100, 1.50, 1.234."),
+    Transform("rate", _rate, lambda v: f"{v:f}",
+              "An exchange rate that the system states as we do: units of the document's currency "
+              "for one of `rate_base`; written as text."),
+    Transform("inverse_rate", _inverse, lambda v: f"{_inverse(v):f}",
+              "An exchange rate that the system states the other way round, turned over to twelve "
+              "digits; written as text.", lossy=True),
+    Transform("micros", lambda v: values.plain(EXACT.divide(_integer(v), _MICRO)), _to_micros,
               "An amount kept as a whole number of millionths."),
     Transform("integer", _integer, _integer,
               "A whole number; with `link`, for systems whose IDs are numbers."),

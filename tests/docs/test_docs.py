@@ -29,6 +29,7 @@ from connector.config import (
     LogConfig,
     NewerWinsConfig,
     PairConfig,
+    RoundingConfig,
     SafetyStopConfig,
     read_config,
 )
@@ -125,8 +126,8 @@ def test_commands_that_a_page_shows_exist(page: Path) -> None:
 
 
 @pytest.mark.parametrize("model", [Config, LogConfig, PairConfig, EntityConfig, FieldConfig,
-                                   BecomesConfig, NewerWinsConfig, SafetyStopConfig,
-                                   HttpSettings])
+                                   BecomesConfig, NewerWinsConfig, RoundingConfig,
+                                   SafetyStopConfig, HttpSettings])
 def test_every_setting_is_documented(model: type[BaseModel]) -> None:
     page = text("configuration.md")
     for name, field in model.model_fields.items():

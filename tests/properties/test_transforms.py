@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from connector.domain import values
+from connector.domain.currencies import CURRENCIES, rounded
 from connector.domain.entities import ENTITIES
 from connector.errors import RecordFailed
-from connector.mapping.codes import COUNTRIES, CURRENCIES, UNITS
+from connector.mapping.codes import COUNTRIES, UNITS
 from connector.mapping.compile import compile_mapping
 from connector.mapping.document import MappingDocument
 from connector.mapping.transforms import REGISTRY
@@ -32,7 +33,13 @@ def _decimals(places: int) -> SearchStrategy[Decimal]:
                        places=places).map(values.plain)
 
 
-MONEY = _decimals(2).map(values.cents)
+CENTS = _decimals(2).map(lambda v: v.quantize(Decimal("0.01")))
+AMOUNTS = st.builds(rounded, _decimals(6), st.sampled_from(sorted(CURRENCIES)),
+                    st.sampled_from(["up", "even"]))
+RATES = st.decimals(Decimal("0.000001"), 10**6, places=6).map(values.plain)
+# those that are exact the other way round, too
+EVEN_RATES = st.builds(lambda twos, fives: values.plain(Decimal(2)**twos * Decimal(5)**fives),
+                       st.integers(-4, 4), st.integers(-4, 4))
 INSTANTS = st.datetimes(
     datetime(1, 1, 3),  # noqa: DTZ001 - bounds are given without a zone
     datetime(9999, 12, 29),  # noqa: DTZ001
@@ -41,7 +48,8 @@ OFFSETS = st.integers(-14 * 60, 14 * 60).map(lambda m: timezone(timedelta(minute
 
 CANONICAL: dict[str, SearchStrategy[Any]] = {
     "text": TEXT, "upper": WORD.map(str.upper), "lower": WORD.map(str.lower),
-    "decimal": _decimals(6), "decimal_string": _decimals(5), "decimal_2": MONEY,
+    "decimal": _decimals(6), "decimal_string": _decimals(5), "decimal_2": CENTS,
+    "money": AMOUNTS, "rate": RATES, "inverse_rate": EVEN_RATES,
     "micros": _decimals(6), "integer": st.integers(-2**53, 2**53), "boolean": st.booleans(),
     "not": st.booleans(), "utc": INSTANTS, "zoned": INSTANTS,
     "date_iso": st.dates(), "date_dmy": st.dates(),

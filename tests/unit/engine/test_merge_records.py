@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from connector.domain.actions import FieldChange, FieldConflict
+from connector.domain.amounts import Rounding
 from connector.domain.policies import CRM, ERP, FieldPolicy, NewerWins
 from connector.domain.values import Record
 from connector.engine.merge import for_creation, merge
@@ -225,6 +226,38 @@ class TestTotals:
                        order(TEN, total=Decimal(2)))
         assert merged.conflicts == []
         assert merged.writes == {ERP: {"lines": [line(10, 5)]}}
+
+    BOUGHT = order(*(line(n, 1, unit_price=Decimal("0.335")) for n in (10, 20)), currency="EUR")
+
+    @pytest.mark.parametrize(("level", "net", "tax"), [("line", "0.68", "0.13"),
+                                                       ("document", "0.67", "0.13")])
+    def test_the_declared_rounding_has_to_give_them(self, rules_for: RulesFor, level: Any,
+                                                    net: str, tax: str) -> None:
+        rules = rules_for("order", rounding=Rounding(level))
+        right = {"net": Decimal(net), "tax": Decimal(tax), "total": Decimal(net) + Decimal(tax)}
+        both = {**self.BOUGHT, **right}
+        merged = merge(rules, self.BOUGHT, both, both)
+        assert merged.conflicts == []
+        assert merged.base["net"] == right["net"]
+        wrong = {**both, "net": Decimal(net) + 1}
+        assert merge(rules, self.BOUGHT, wrong, wrong).open_conflicts == [FieldConflict(
+            "net", right["net"], wrong["net"], wrong["net"], kind="total_not_by_rule")]
+        assert merge(rules, self.BOUGHT, both, wrong).open_conflicts == [FieldConflict(
+            "net", right["net"], right["net"], wrong["net"], kind="total_differs")]
+
+    def test_the_tolerance_holds_for_the_declared_rounding_too(self, rules_for: RulesFor) -> None:
+        rules = rules_for("order", rounding=Rounding(), total_tolerance=Decimal("0.01"))
+        a_cent_less = {**self.BOUGHT, "net": Decimal("0.67")}
+        assert merge(rules, self.BOUGHT, a_cent_less, a_cent_less).conflicts == []
+        two_less = {**self.BOUGHT, "net": Decimal("0.66")}
+        assert [c.kind for c in merge(rules, self.BOUGHT, two_less, two_less).conflicts] \
+            == ["total_not_by_rule"]
+
+    def test_lines_that_come_to_no_figure_park_the_record(self, rules_for: RulesFor) -> None:
+        endless = {**order(line(10, 1, unit_price=Decimal("1E+200"), tax_percent=Decimal("1E-99"))),
+                   "currency": "EUR"}
+        with pytest.raises(RecordFailed, match="can't be worked out"):
+            merge(rules_for("order", rounding=Rounding()), endless, endless, endless)
 
 
 def test_a_new_counterpart_gets_no_blanks(rules_for: RulesFor) -> None:

@@ -107,6 +107,12 @@ def test_a_wrong_line_field(tmp_path: Path, line: str, said: str) -> None:
 @pytest.mark.parametrize(("old", "new", "said"), [
     ("currency: cur", "currency: cur\n  net: sum",
      "x.yaml:7: net is computed by each side, never written. Add `direction: pull`."),
+    ("currency: cur", "currency: cur\n  discount_amount: {path: off, transform: decimal_2}",
+     "x.yaml:7: discount_amount is an amount, and not every currency has two decimals. Write "
+     "`transform: money`."),
+    ("currency: cur", "currency: cur\n  exchange_rate: rate",
+     "x.yaml:7: exchange_rate is a rate, which needs a transform. Add `transform: rate` (units of "
+     "the document's currency for one of the company's) or `inverse_rate`, or one of your own."),
     ("currency: cur", "currency: cur\n  valid_until: valid",
      "x.yaml:7: valid_until is a date, which needs a transform. Add `transform: date_iso`, or one "
      "of your own."),

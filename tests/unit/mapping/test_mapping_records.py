@@ -113,7 +113,7 @@ def test_lines_are_sorted_by_their_key_and_values_normalised() -> None:
     ({"state": "frozen"}, "status 'frozen' is none of open, won (path `state`).", "status"),
     ({"state": ["open"]}, "status ['open'] is none of open, won (path `state`).", "status"),
     ({"sums": {"net": 1.5}}, "net 1.5 is not an exact decimal (path `sums.net`).", "net"),
-    ({"sums": {"net": "1e40"}}, "net '1e40' can't be converted: InvalidOperation "
+    ({"sums": {"net": "1e200"}}, "net '1e200' can't be converted: InvalidOperation "
      "[<class 'decimal.InvalidOperation'>] (path `sums.net`).", "net"),
     ({"rows": {"no": 1}}, "lines: a list is expected (path `rows`).", "lines"),
     ({"rows": ["x"]}, "lines: number 1 is no line (path `rows`).", "lines"),
@@ -261,3 +261,46 @@ def test_readable_and_writable_names() -> None:
     assert push.readable == {"customer"}
     assert push.writable == {"customer", "email"}
     assert push.decode({**CONTACT}, known) == {"customer": "customer-7"}
+
+
+def _invoice(**fields: Any) -> Mapping:
+    return _mapping("invoice", {
+        "customer": {"path": "company", "link": "customer"},
+        "balance": {"path": "open", "transform": "money"}, "currency": "cur", **fields,
+    }, {"path": "rows", "fields": {"line_no": {"path": "no", "transform": "integer"},
+                                   "quantity": "qty"}})
+
+
+@pytest.mark.parametrize(("currency", "given", "amount"), [
+    ("JPY", "1234.50", "1235"), ("JPY", "1234.00", "1234"), ("EUR", "1234.5", "1234.50"),
+    ("EUR", "0.005", "0.01"), ("BHD", "1.2345", "1.235"), ("KWD", "1.2", "1.200"),
+    ("CLF", "1", "1.0000")])
+def test_an_amount_has_the_decimals_of_its_currency(currency: str, given: str,
+                                                    amount: str) -> None:
+    mapping = _invoice()
+    decoded = mapping.decode({"company": "7", "cur": currency, "open": given}, known)
+    assert str(decoded["balance"]) == amount
+    assert mapping.encode({"balance": decoded["balance"]}, known) == {"open": amount}
+
+
+def test_an_amount_in_no_known_currency_fails_its_record() -> None:
+    with pytest.raises(DecodeFailed) as caught:
+        _invoice().decode({"company": "7", "cur": "EURO", "open": "1"}, known)
+    assert str(caught.value) == "balance 'EURO' is no ISO 4217 currency (path `open`)."
+
+
+def test_an_amount_in_the_books_currency_is_rounded_by_that_one() -> None:
+    mapping = _invoice(total_base={"path": "base", "transform": "money"}, rate_base="books")
+    payload = {"company": "7", "cur": "JPY", "open": "5", "base": "0.0325", "books": "BHD"}
+    assert str(mapping.decode(payload, known)["total_base"]) == "0.033"
+    assert str(mapping.decode({**payload, "books": None}, known)["total_base"]) == "0.0325"
+
+
+def test_a_rate_that_a_system_turns_over_stands_until_the_system_changes_it() -> None:
+    mapping = _invoice(exchange_rate={"path": "rate", "transform": "inverse_rate"})
+    payload = {"company": "7", "cur": "USD", "rate": "0.923190546529"}
+    agreed = {"exchange_rate": Decimal("1.0832")}
+    assert mapping.encode(agreed, known) == {"rate": "0.923190546529"}
+    assert mapping.decode(payload, known, agreed)["exchange_rate"] == Decimal("1.0832")
+    assert mapping.decode({**payload, "rate": "0.8"}, known, agreed)["exchange_rate"] \
+        == Decimal("1.25")

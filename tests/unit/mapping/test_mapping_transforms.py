@@ -25,6 +25,9 @@ NINE = datetime(2026, 11, 24, 8, 13, 22, 123456, tzinfo=UTC)
     ("decimal_string", "1E+3", Decimal(1000), "1000.00"),
     ("decimal_2", "10.005", Decimal("10.01"), "10.01"),
     ("decimal_2", 5, Decimal("5.00"), "5.00"),
+    ("money", "10.50", Decimal("10.5"), "10.5"),  # its decimals come with its currency
+    ("rate", "1.0832", Decimal("1.0832"), "1.0832"),
+    ("inverse_rate", "0.8", Decimal("1.25"), "0.8"),
     ("micros", 1_234_500_000, Decimal("1234.5"), 1_234_500_000),
     ("micros", "1", Decimal("0.000001"), 1),
     ("integer", "10", 10, 10),
@@ -79,6 +82,8 @@ def test_there_and_back(name: str, raw: Any, value: Any, written: Any) -> None:
     ("date_dmy", "31.02.2026", "'31.02.2026' is no date like 24.11.2026"),
     ("date_dmy", "24.11.26", "'24.11.26' is no date like 24.11.2026"),
     ("iso_4217", "EURO", "'EURO' is no ISO 4217 currency"),
+    ("rate", "-1.08", "'-1.08' is no exchange rate: more than 0 is expected"),
+    ("inverse_rate", 0, "0 is no exchange rate: more than 0 is expected"),
     ("iso_3166", "UK", "'UK' is no ISO 3166-1 alpha-2 country"),
 ])
 def test_what_is_refused(name: str, raw: Any, said: str) -> None:
