@@ -332,7 +332,7 @@ class UnitOfWork(Protocol):
     def bury(self, pair: str, run_id: str, at: datetime,
              failures: Sequence[tuple[Change, str, str, str]]) -> None:
         """Park changes given as (change, stage, error class, message); one row for each trace
-        key, counting attempts; the changes leave the inbox."""
+        key, counting attempts and telling when it is tried again; the changes leave the inbox."""
         ...
 
     def resolve_dead_letters(self, pair: str, trace_keys: Collection[str]) -> None:
@@ -344,6 +344,10 @@ class UnitOfWork(Protocol):
         """Only the versions in which records were parked, by external ID."""
         ...
 
+    def dead_attempts(self, pair: str, trace_keys: Collection[str]) -> dict[str, int]:
+        """How often each of these records was parked, by trace key; absent where it isn't."""
+        ...
+
     def dead_by_match_key(self, pair: str, entity: str, system: str,
                           keys: Collection[str]) -> dict[str, str]:
         """The external IDs of parked records without a link, by match key."""
@@ -351,6 +355,12 @@ class UnitOfWork(Protocol):
 
     def dead_letters(self, pair: str, *, entity: str | None = None) -> list[DeadLetter]:
         """Parked records, oldest first."""
+        ...
+
+    def due_dead_letters(self, pair: str, entities: Collection[str], at: datetime, after: int,
+                         limit: int) -> list[DeadLetter]:
+        """Parked records of these entities with `id` > `after` that are to be tried again at `at`
+        or before, in the order of their ids."""
         ...
 
     def dead_letter(self, letter_id: int) -> DeadLetter | None:

@@ -1,4 +1,4 @@
-"""`conflicts`, `dead-letters`, `history` and `explain`: what wants a person, and why it is so."""
+"""`conflicts`, `history` and `explain`: what wants a person, and why it is so."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from connector.errors import RunFailed
 
 if TYPE_CHECKING:
     from connector.bootstrap import Connector
-    from connector.domain.ledger import Conflict, DeadLetter, HistoryEntry
+    from connector.domain.ledger import Conflict, HistoryEntry
 
 Entity = Annotated[str, typer.Argument(help="The entity, such as customer.")]
 Record = Annotated[str, typer.Argument(help="An external ID on either side, or a canonical ID.")]
@@ -25,12 +25,6 @@ def register(app: typer.Typer) -> None:
     conflicts.command("show")(show_conflict)
     conflicts.command("resolve")(resolve_conflict)
     app.add_typer(conflicts, name="conflicts")
-    letters = typer.Typer(no_args_is_help=True, help="Records parked after failing.")
-    letters.command("list")(list_letters)
-    letters.command("show")(show_letter)
-    letters.command("replay")(replay_letter)
-    letters.command("discard")(discard_letter)
-    app.add_typer(letters, name="dead-letters")
     app.command()(history)
     app.command()(explain)
 
@@ -103,67 +97,6 @@ def resolve_conflict(
             say("A side has moved since: look at it once more.")
 
 
-def list_letters(context: typer.Context, pair: PairName = None, json: Json = False) -> None:
-    """List parked records, oldest first."""
-    with opened(context) as connector, connector.store.begin() as uow:
-        found = uow.dead_letters(connector.pair_name(pair))
-    if json:
-        print_json(found)
-        return
-    print_table(f"{len(found)} dead letters",
-                ("no", "record", "stage", "tries", "what happened"),
-                [(str(d.id), d.trace_key, d.stage, d.attempts, d.message) for d in found])
-
-
-def show_letter(context: typer.Context, number: Number, json: Json = False) -> None:
-    """Show a parked record with its payload."""
-    with opened(context) as connector:
-        letter = _letter(connector, number)
-    if json:
-        print_json(letter)
-        return
-    print_table(f"Dead letter {letter.id}", ("", ""), [
-        ("record", letter.trace_key), ("stage", letter.stage), ("error", letter.error),
-        ("what happened", letter.message), ("tries", letter.attempts), ("run", letter.run_id),
-        ("at", letter.at)])
-    print_json(letter.payload)
-    say(f"Put it right, then: connector dead-letters replay {number}")
-
-
-def replay_letter(
-    context: typer.Context,
-    numbers: Annotated[list[int] | None, typer.Argument(help="Their numbers.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
-    pair: PairName = None, json: Json = False,
-) -> None:
-    """Read parked records again and try them once more."""
-    from connector.cli.runs import finish
-
-    if every == bool(numbers):
-        raise RunFailed("Name the numbers of dead letters, or say --all.")
-    with opened(context) as connector:
-        name = connector.pair_name(pair)
-        if every:
-            with connector.store.begin() as uow:
-                letters = uow.dead_letters(name)
-        else:
-            letters = [_letter(connector, number) for number in numbers or ()]
-        run = connector.engine(name).replay(letters)
-    finish(run, json)
-
-
-def discard_letter(context: typer.Context, number: Number, json: Json = False) -> None:
-    """Forget a parked record; a later change of it comes through as any other."""
-    with opened(context) as connector:
-        letter = _letter(connector, number)
-        with connector.store.begin() as uow:
-            uow.remove_dead_letter(number)
-    if json:
-        print_json({"discarded": letter.trace_key})
-    else:
-        say(f"Discarded {letter.trace_key}.")
-
-
 def history(context: typer.Context, entity: Entity, record: Record, pair: PairName = None,
             json: Json = False) -> None:
     """What happened to a record: every outcome that touched it, oldest first."""
@@ -176,7 +109,9 @@ def history(context: typer.Context, entity: Entity, record: Record, pair: PairNa
     for entry in entries:
         head = (entry.at, entry.run_id, entry.kind.value, f"read from {entry.side}")
         rows += [(*head, entry.target or "", f"{c.path}: {_short(c.before)} → {_short(c.after)}",
-                  c.rule) for c in entry.changes] or [(*head, "", "", entry.reason)]
+                  c.rule) for c in entry.changes]
+        if entry.reason or not entry.changes:
+            rows.append((*head, "", "", entry.reason))
     print_table(f"{entity} {record} ({canonical_id})",
                 ("at", "run", "outcome", "side", "written to", "field: before → after", "why"),
                 rows)
@@ -225,15 +160,6 @@ def _conflict(connector: Connector, number: int) -> Conflict:
         raise RunFailed(f"There is no conflict {number}.",
                         hint="See them with `connector conflicts list`.")
     return conflict
-
-
-def _letter(connector: Connector, number: int) -> DeadLetter:
-    with connector.store.begin() as uow:
-        letter = uow.dead_letter(number)
-    if letter is None:
-        raise RunFailed(f"There is no dead letter {number}.",
-                        hint="See them with `connector dead-letters list`.")
-    return letter
 
 
 def _history(connector: Connector, pair: str | None, entity: str,

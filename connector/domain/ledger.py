@@ -67,7 +67,11 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A record parked after failing; resolved by itself when the same record later succeeds."""
+    """A record parked after failing; resolved by itself when the same record later succeeds.
+
+    `version` is the one it was read in. From `next_try_at` on the next sync tries it again; None
+    where only a person does.
+    """
 
     id: int
     trace_key: str
@@ -81,6 +85,8 @@ class DeadLetter:
     attempts: int
     run_id: str
     at: datetime
+    version: str = ""
+    next_try_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,9 +50,9 @@ class Entries:
                 reason: str = "") -> None:
         """Account for a change; what is unchanged, and has nothing to say, is only counted."""
         outcome = Outcome(kind, self.entity, self.pair.role_of(change.system), change.external_id,
-                          canonical_id, target, changes, reason)
+                          canonical_id, target, changes, self._noted(change, reason))
         self.session.count(outcome)
-        if kind is not OutcomeKind.UNCHANGED or reason:
+        if kind is not OutcomeKind.UNCHANGED or outcome.reason:
             self.outcomes.append(outcome)
 
     def fail(self, changes: Iterable[Change], failure: RecordFailed, canonical_id: str = "", *,
@@ -64,10 +64,15 @@ class Entries:
                 stage=failure.stage, error=type(failure).__name__)
             self.failures.append((change, failure.stage, type(failure).__name__, str(failure)))
             outcome = Outcome(OutcomeKind.FAILED, self.entity, self.pair.role_of(change.system),
-                              change.external_id, canonical_id, reason=str(failure),
-                              counted=counted)
+                              change.external_id, canonical_id,
+                              reason=self._noted(change, str(failure)), counted=counted)
             self.session.count(outcome)
             self.outcomes.append(outcome)
+
+    def _noted(self, change: Change, reason: str) -> str:
+        """A reason, and what is noted of the change: that a person has edited it."""
+        note = self.session.notes.get(change.trace_key, "")
+        return "; ".join(filter(None, (note, reason)))
 
     def fail_group(self, group: Group, failure: RecordFailed, changes: Sequence[Change]) -> None:
         """Park the changes of a group. Which records belong together is known all the same: they

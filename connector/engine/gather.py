@@ -360,6 +360,13 @@ class Gathering:
             self.by_canonical.update(
                 self.uow.links_by_canonical(self.pair.name, self.entity, unseen))
         self._load_state()
+        self._count_refusals()
+
+    def _count_refusals(self) -> None:
+        parked = self.uow.dead_attempts(
+            self.pair.name, {c.trace_key for g in self.groups.values() for c in g.changes})
+        for group in self.groups.values() if parked else ():
+            group.refused = sum(parked.get(c.trace_key, 0) for c in group.changes)
 
     def _load_state(self) -> None:
         """Add to groups the sides that did not change, their bases and their live conflicts."""

@@ -44,6 +44,7 @@ class Group:
     linked: set[Role] = field(default_factory=set)
     retired: list[Link] = field(default_factory=list)
     deleted_now: set[Role] = field(default_factory=set)
+    refused: int = 0  # how often its changes were parked: a try after a refusal is a new call
     depth: int = 0  # how many writes in a row followed from each other's results
 
     @property

@@ -93,6 +93,8 @@ def _intent(pair: Pair, side: Side, work: Work, known: dict[tuple[str, str], str
     key = f"{write.operation}:{group.canonical_id}:{side.system}"
     if write.operation is not Operation.CREATE and seen is not None:
         key += f":{seen.version}:{_digest(payload).hex()[:12]}"
+    if group.refused:  # a system that knows our keys would only repeat its refusal
+        key += f":after {group.refused}"
     return Intent(key, group.entity, group.canonical_id, side.system, write.operation, payload,
                   pack(ENTITIES[group.entity], work.base or {}), reference,
                   seen.external_id if seen else None, seen.version if seen else None)

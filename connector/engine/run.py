@@ -10,8 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import uuid
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -22,7 +21,7 @@ import structlog
 
 from connector.domain.actions import Action, ActionKind, OutcomeKind
 from connector.domain.ledger import Conflict, DeadLetter, Run, RunState
-from connector.domain.records import Change
+from connector.domain.records import Change, Payload
 from connector.engine.aliases import Place, join, split
 from connector.engine.apply import carry_out, recover
 from connector.engine.drain import batches, decided, drain
@@ -34,7 +33,7 @@ from connector.engine.pair import Pair, Side
 from connector.engine.plan import fingerprint
 from connector.engine.plan_file import Gate, Plan
 from connector.engine.pull import pull
-from connector.engine.reread import reread
+from connector.engine.replay import records_of, take_up, take_up_due, take_up_edited
 from connector.engine.safety import stakes, stop_beyond, suspicious
 from connector.engine.session import LEASE_TTL, Observe, Session, unobserved
 from connector.errors import ConnectorError, RunFailed
@@ -70,6 +69,8 @@ class Engine:
                 written = session.written
                 self._pull_all(session, wanted, everything=reconcile and number == 0,
                                again=number > 0)
+                if number == 0:
+                    take_up_due(session, wanted)
                 if safety_stop and number == 0:
                     self._check_safety(session, wanted)
                 for entity in wanted:
@@ -85,6 +86,7 @@ class Engine:
         with self._session("plan", observe) as session:
             recover(session)
             self._pull_all(session, wanted, count=False)
+            take_up_due(session, wanted)
             actions = self._plan_all(session, wanted)
         return Plan(self.pair.name, self.clock.now(), actions)
 
@@ -112,14 +114,18 @@ class Engine:
 
     def replay(self, letters: Sequence[DeadLetter]) -> Run:
         """Read parked records again and try them once more."""
-        records: dict[str, list[tuple[str, str]]] = defaultdict(list)
-        for letter in letters:
-            source, colon, origin = letter.external_id.partition(":")
-            if colon and source in self.pair.policies:  # made from another document: begin there
-                records[source].append((letter.system, origin))
-            else:
-                records[letter.entity].append((letter.system, letter.external_id))
-        return self._again("replay", records)
+        return self._again("replay", records_of(self.pair, letters))
+
+    def replay_edited(self, letter: DeadLetter, payload: Payload, note: str) -> Run:
+        """Try a parked record once more with another payload in the place of what was read; `note`
+        says who edited what and stands in the outcome's reason. Nothing is written to the record's
+        own system unless the merge calls for it. Raises `RunFailed` where the record has changed
+        since it was parked, or is made from another document."""
+        with self._session("replay", unobserved) as session:
+            recover(session)
+            take_up_edited(session, letter, payload, note)
+            self._drain(session, [letter.entity])
+        return self._kept(session)
 
     def join(self, entity: str, record: Place, into: Place) -> Run:
         """Tie a record (system, external ID) to the thing that another one is."""
@@ -141,20 +147,19 @@ class Engine:
 
     def _again(self, trigger: str, records: Mapping[str, Sequence[tuple[str, str]]]) -> Run:
         """Read records (system, external ID), by entity, again and work off their entities."""
-        becomes = {rule.entity for entity in records
-                   if (rule := self.pair.policies[entity].becomes) is not None}
         with self._session(trigger, unobserved) as session:
             recover(session)
-            for entity, wanted in records.items():
-                for side in self.pair.sides:
-                    mine = [external_id for system, external_id in wanted if system == side.system]
-                    changes = reread(session, entity, side.role, mine, Planned()) if mine else {}
-                    with self.store.begin() as uow:
-                        uow.receive(self.pair.name, list(changes.values()))
-            for entity in self.pair.entities:
-                if entity in records or entity in becomes:
-                    drain(session, entity)
+            take_up(session, records)
+            self._drain(session, records)
         return self._kept(session)
+
+    def _drain(self, session: Session, entities: Collection[str]) -> None:
+        """Work off some entities, and what their documents become."""
+        becomes = {rule.entity for entity in entities
+                   if (rule := self.pair.policies[entity].becomes) is not None}
+        for entity in self.pair.entities:
+            if entity in entities or entity in becomes:
+                drain(session, entity)
 
     def _pull_all(self, session: Session, entities: Sequence[str], *, everything: bool = False,
                   again: bool = False, count: bool = True) -> None:

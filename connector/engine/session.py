@@ -46,6 +46,7 @@ class Session:
     tallies: dict[tuple[str, Role], Tally] = field(default_factory=lambda: defaultdict(Tally))
     writes: dict[tuple[str, Role, str], int] = field(default_factory=lambda: defaultdict(int))
     requeued: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
+    notes: dict[str, str] = field(default_factory=dict)  # by trace key, for the outcome's reason
     put_off: set[tuple[str, str, str]] = field(default_factory=set)  # entity, system, external ID
     renewed_at: datetime = field(init=False)
     _counting: Lock = field(default_factory=Lock)

@@ -19,6 +19,7 @@ from connector.domain.ledger import (
 )
 from connector.domain.policies import Role
 from connector.domain.records import Change
+from connector.domain.retries import next_try
 from connector.store.codec import bounded, dump, instant, load, moment, readable
 from connector.store.rows import Rows
 from connector.store.tables import conflicts, dead_letters, inbox, links, outcomes, runs
@@ -138,18 +139,19 @@ class LedgerRows(Rows):
 
     def bury(self, pair: str, run_id: str, at: datetime,
              failures: Sequence[tuple[Change, str, str, str]]) -> None:
-        kept = {row.trace_key: row.attempts for row in self.where_in(
-            select(dead_letters.c.trace_key, dead_letters.c.attempts)
-            .where(dead_letters.c.pair == pair), dead_letters.c.trace_key,
-            {change.trace_key for change, *_ in failures})}
+        kept = self.dead_attempts(pair, {change.trace_key for change, *_ in failures})
+        tries = {change.trace_key: kept.get(change.trace_key, 0) + 1 for change, *_ in failures}
+        again = {change.trace_key: next_try(stage, tries[change.trace_key], at)
+                 for change, stage, *_ in failures}
         rows = {change.trace_key: {
             "pair": pair, "trace_key": change.trace_key, "entity": change.entity,
             "system": change.system, "external_id": change.external_id,
             "version": change.version, "stage": stage,
             "error": error, "message": readable(message), "payload": dump(change.payload),
-            "attempts": kept.get(change.trace_key, 0) + 1,
+            "attempts": tries[change.trace_key],
             "match_key": bounded(change.match_key), "run_id": run_id,
-            "at": moment(at)} for change, stage, error, message in failures}
+            "at": moment(at), "next_try_at": _moment(again[change.trace_key])}
+            for change, stage, error, message in failures}
         self.upsert(dead_letters, list(rows.values()), ("pair", "trace_key"))
         self.execute_among(delete(inbox), inbox.c.id,
                            [change.id for change, *_ in failures if change.id])
@@ -157,6 +159,12 @@ class LedgerRows(Rows):
     def resolve_dead_letters(self, pair: str, trace_keys: Collection[str]) -> None:
         self.execute_among(delete(dead_letters).where(dead_letters.c.pair == pair),
                            dead_letters.c.trace_key, trace_keys)
+
+    def dead_attempts(self, pair: str, trace_keys: Collection[str]) -> dict[str, int]:
+        query = select(dead_letters.c.trace_key, dead_letters.c.attempts).where(
+            dead_letters.c.pair == pair)
+        return {row[0]: row[1]
+                for row in self.where_in(query, dead_letters.c.trace_key, trace_keys)}
 
     def dead_versions(self, pair: str, entity: str, system: str,
                       external_ids: Collection[str]) -> dict[str, str]:
@@ -172,6 +180,14 @@ class LedgerRows(Rows):
             query = query.where(dead_letters.c.entity == entity)
         return [_letter(row)
                 for row in self.connection.execute(query.order_by(dead_letters.c.id))]
+
+    def due_dead_letters(self, pair: str, entities: Collection[str], at: datetime, after: int,
+                         limit: int) -> list[DeadLetter]:
+        query = select(dead_letters).where(
+            dead_letters.c.pair == pair, dead_letters.c.entity.in_(entities),
+            dead_letters.c.next_try_at <= moment(at), dead_letters.c.id > after)
+        return [_letter(row) for row in
+                self.connection.execute(query.order_by(dead_letters.c.id).limit(limit))]
 
     def dead_letter(self, letter_id: int) -> DeadLetter | None:
         row = self.connection.execute(
@@ -223,4 +239,8 @@ def _conflict(row: Row[Any]) -> Conflict:
 def _letter(row: Row[Any]) -> DeadLetter:
     return DeadLetter(row.id, row.trace_key, row.entity, row.system, row.external_id, row.stage,
                       row.error, row.message, load(row.payload), row.attempts, row.run_id,
-                      datetime.fromisoformat(row.at))
+                      datetime.fromisoformat(row.at), row.version, instant(row.next_try_at))
+
+
+def _moment(at: datetime | None) -> str | None:
+    return None if at is None else moment(at)

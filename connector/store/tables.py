@@ -190,8 +190,10 @@ dead_letters = Table(
     Column("match_key", Text, nullable=False),
     Column("run_id", String(36), nullable=False),
     Column("at", String(40), nullable=False),
+    Column("next_try_at", String(40)),
     UniqueConstraint("pair", "trace_key", name="dead_letters_trace"),
     Index("dead_letters_match_key", "pair", "entity", "system", "match_key"),
+    Index("dead_letters_due", "pair", "next_try_at"),
     sqlite_autoincrement=True,
 )
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 from connector.domain.actions import FieldChange, FieldConflict, Outcome, OutcomeKind, Tally
 from connector.domain.ledger import ConflictState, Run, RunState
 from connector.domain.records import Change, Link
+from connector.domain.retries import FIRST_WAIT
 from connector.ports import Store
 from connector.testing.clock import VirtualClock
 
@@ -146,6 +148,27 @@ class LedgerSuite:
             assert len(uow.dead_letters(P, entity=E)) == 1
             uow.resolve_dead_letters(P, [letter.trace_key])
             assert uow.dead_letters(P) == []
+
+    def test_a_dead_letter_tells_when_it_is_tried_again(self, store: Store,
+                                                        clock: VirtualClock) -> None:
+        names, start = [f"{i:04}" for i in range(600)], clock.now()
+        with store.begin() as uow:
+            uow.bury(P, "r", start, [(change(name), "write", "E", "no") for name in names])
+            uow.bury(P, "r", start, [(change("x"), "decode", "E", "no")])
+            uow.bury("other", "r", start, [(change("y"), "write", "E", "no")])
+            due = start + FIRST_WAIT
+            assert uow.due_dead_letters(P, [E], due - timedelta(microseconds=1), 0, 9) == []
+            assert uow.due_dead_letters(P, ["contact"], due, 0, 9) == []
+            first = uow.due_dead_letters(P, [E], due, 0, 500)
+            rest = uow.due_dead_letters(P, [E], due, first[-1].id, 500)
+            assert [d.external_id for d in (*first, *rest)] == names
+            assert {d.next_try_at for d in first} == {due}
+            assert first[0].version == "1"
+            assert uow.dead_attempts(P, ["customer/crm/x", "customer/crm/y"]) \
+                == {"customer/crm/x": 1}
+            uow.bury(P, "r", due, [(change("0000"), "write", "E", "no")])
+            (again,) = uow.due_dead_letters(P, [E], due + 2 * FIRST_WAIT, 0, 1)
+            assert (again.attempts, again.next_try_at) == (2, due + 2 * FIRST_WAIT)
 
     def test_a_dead_letter_can_be_discarded(self, store: Store, clock: VirtualClock) -> None:
         with store.begin() as uow:

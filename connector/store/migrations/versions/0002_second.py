@@ -15,6 +15,7 @@ def upgrade() -> None:
     """Add what the second release has and the first had not; no row is lost or changed."""
     _when_others_changed_a_record_last()
     _several_records_of_one_thing()
+    _parked_records_tried_again()
 
 
 def _when_others_changed_a_record_last() -> None:
@@ -39,8 +40,15 @@ def _several_records_of_one_thing() -> None:
                     postgresql_where=sa.text("merged_into != ''"))
 
 
+def _parked_records_tried_again() -> None:
+    op.add_column("dead_letters", sa.Column("next_try_at", sa.String(length=40), nullable=True))
+    op.create_index("dead_letters_due", "dead_letters", ["pair", "next_try_at"])
+
+
 def downgrade() -> None:
     """Back to the first release's schema."""
+    op.drop_index("dead_letters_due", "dead_letters")
+    op.drop_column("dead_letters", "next_try_at")
     op.drop_index("inbox_merged", "inbox")
     op.drop_column("inbox", "merged_into")
     op.drop_column("links", "alias")
