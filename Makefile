@@ -7,7 +7,7 @@ export DO_NOT_TRACK := 1
 SEEDS ?= 50000
 MINUTES ?= 120
 
-.PHONY: demo test test-real check lint types contracts torture bench lock clean
+.PHONY: demo test test-real check lint types contracts torture mutants bench lock clean
 
 demo: .venv/runtime
 	$(BIN)/connector demo $(if $(KEEP),--keep)
@@ -32,6 +32,11 @@ contracts: .venv/develop
 
 torture: .venv/develop
 	$(BIN)/python -m connector.testing.torture --seeds $(SEEDS) --minutes $(MINUTES)
+
+# Changes the code that decides, one spot at a time, and tells which changes no test notices.
+mutants: .venv/develop
+	$(BIN)/mutmut run
+	$(BIN)/mutmut export-cicd-stats && cat mutants/mutmut-cicd-stats.json
 
 bench: .venv/develop
 	$(BIN)/python benchmarks/first_load.py

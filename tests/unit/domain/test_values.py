@@ -1,0 +1,57 @@
+"""When two values are equal, and how a person reads them."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+
+import pytest
+
+from connector.domain.values import MISSING, decimal, plain, shown, text, utc
+
+
+@pytest.mark.parametrize(("given", "kept"), [
+    (None, None), ("", None), (" \t\n", None), (" Aurora ", "Aurora"), ("a b", "a b"), (7, "7")])
+def test_text_is_trimmed_and_blank_text_is_none(given: object, kept: str | None) -> None:
+    assert text(given) == kept
+
+
+@pytest.mark.parametrize(("given", "kept"), [
+    (None, "None"), ("", "None"), ("1.50", "1.5"), (" 2 ", "2"), ("1E+2", "100"), ("-0.00", "-0"),
+    (Decimal("3.000"), "3"), (3, "3"), ("1e40", "1" + 40 * "0"),
+    ("123456789012345678901234567890.120", "123456789012345678901234567890.12")])
+def test_a_number_is_exact_and_plain(given: object, kept: str) -> None:
+    assert str(decimal(given)) == kept
+
+
+@pytest.mark.parametrize(("given", "says"), [
+    (1.5, "1.5 is not an exact decimal"), (True, "True is not an exact decimal"),
+    ("abc", "'abc' is not a number"), ("NaN", "'NaN' is not a finite number"),
+    ("Infinity", "'Infinity' is not a finite number")])
+def test_what_is_no_exact_number_is_refused(given: object, says: str) -> None:
+    with pytest.raises(ValueError) as refused:
+        decimal(given)
+    assert str(refused.value) == says
+
+
+def test_plain_keeps_the_value() -> None:
+    assert str(plain(Decimal("10.500"))) == "10.5"
+    assert str(plain(Decimal("1E+3"))) == "1000"
+
+
+def test_an_instant_is_put_into_utc() -> None:
+    berlin = datetime(2026, 7, 1, 14, 30, tzinfo=timezone(timedelta(hours=2)))
+    assert utc(berlin) == berlin
+    assert utc(berlin).isoformat() == "2026-07-01T12:30:00+00:00"
+    with pytest.raises(ValueError) as refused:
+        utc(datetime(2026, 7, 1, 14, 30))  # noqa: DTZ001
+    assert str(refused.value) == "2026-07-01T14:30:00 has no time zone"
+
+
+@pytest.mark.parametrize(("value", "read"), [
+    (MISSING, "(absent)"), (None, "(blank)"), (True, "yes"), (False, "no"), ("", ""),
+    (Decimal("1.50"), "1.50"), (date(2026, 7, 1), "2026-07-01"),
+    (datetime(2026, 7, 1, 12, 30, 5, 99, tzinfo=UTC), "2026-07-01 12:30:05Z")])
+def test_as_a_person_reads_it(value: object, read: str) -> None:
+    assert shown(value) == read
+    assert repr(MISSING) == "MISSING"
