@@ -169,6 +169,17 @@ class Connector:
         """The engine for a pair."""
         return Engine(self.pair(name), self.store, self.clock, crash=crash)
 
+    def shared(self) -> dict[tuple[str, str], list[tuple[str, str]]]:
+        """What each (system, object) is shared as: every (pair, entity) that maps it."""
+        found: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        for name in self.config.pairs:
+            pair = self.pair(name)
+            for side in pair.sides:
+                for entity in pair.entities:
+                    key = side.system, side.mappings[entity].object
+                    found.setdefault(key, []).append((name, entity))
+        return found
+
     def close(self) -> None:
         """Give connections back."""
         for adapter in self.adapters.values():

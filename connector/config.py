@@ -266,6 +266,8 @@ def secret(value: Any, *, base: Path, where: str) -> Any:
     """
     if isinstance(value, Mapping):
         return {k: secret(v, base=base, where=f"{where}.{k}") for k, v in value.items()}
+    if isinstance(value, list):
+        return [secret(v, base=base, where=f"{where}.{i}") for i, v in enumerate(value)]
     if not isinstance(value, str):
         return value
     kind, colon, name = value.partition(":")

@@ -128,3 +128,11 @@ class StoreUnusable(RunFailed):
     """The store can't be opened, or its schema isn't ours."""
 
     exit_code = 3
+
+
+class StoreContended(StoreUnusable):
+    """Another transaction stood in the way of this one, which may succeed if it is repeated."""
+
+
+class DeliveryRefused(ConnectorError):
+    """A webhook delivery is forged, stale or unreadable; it has no effect."""

@@ -13,6 +13,7 @@ from connector.domain.records import (
     Batch,
     Capabilities,
     Change,
+    Delivery,
     Link,
     ObjectSchema,
     Page,
@@ -87,6 +88,13 @@ class Adapter(Protocol):
         """
         ...
 
+    def parse_webhook(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Delivery:
+        """What a delivery that came at the instant `at` says has changed; header names are in
+        lower case. Raises `DeliveryRefused` where its signature isn't that of one of our secrets,
+        where it was signed long before or after `at`, and where it can't be read; nothing else,
+        whatever is sent."""
+        ...
+
     def close(self) -> None:
         """Give connections back."""
         ...
@@ -95,8 +103,11 @@ class Adapter(Protocol):
 class Store(Protocol):
     """Where state lives between runs."""
 
-    def begin(self) -> AbstractContextManager[UnitOfWork]:
-        """One transaction: commits at the end of the block, rolls back on an error."""
+    def begin(self, *, durable: bool = False) -> AbstractContextManager[UnitOfWork]:
+        """One transaction: commits at the end of the block, rolls back on an error. What it kept
+        outlives the process; where it is `durable`, a power cut as well.
+
+        Raises `StoreContended` where another transaction stood in its way."""
         ...
 
     def acquire_lease(self, pair: str, holder: str, ttl: float) -> int:
@@ -191,7 +202,32 @@ class UnitOfWork(Protocol):
         ...
 
     def inbox_counts(self, pair: str) -> dict[tuple[str, str, str], int]:
-        """Rows by (entity, system, state: pending or waiting)."""
+        """Rows by (entity, system, state): pending, waiting, or hinted for records that are yet
+        to be read."""
+        ...
+
+    # hints, and the deliveries that bring them
+    def note_deliveries(self, at: datetime,
+                        deliveries: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Keep that deliveries, as (system, delivery ID), came; returns those that are new."""
+        ...
+
+    def forget_deliveries(self, before: datetime, limit: int) -> int:
+        """Drop deliveries that came before then, at most `limit`; returns how many."""
+        ...
+
+    def hint(self, pair: str, records: Collection[tuple[str, str, str]]) -> None:
+        """Keep that records, as (entity, system, external ID), have changed: one hint for each
+        record, the latest, which has an ID of its own."""
+        ...
+
+    def hinted(self, pair: str, entity: str, system: str, limit: int) -> dict[int, str]:
+        """External IDs by the ID of their hint, the oldest first."""
+        ...
+
+    def settle_hints(self, hint_ids: Collection[int]) -> None:
+        """Drop hints whose records have been read since they were seen. One that came for the
+        same record meanwhile has another ID, and stays."""
         ...
 
     # links and snapshots
@@ -286,6 +322,10 @@ class UnitOfWork(Protocol):
 
     def runs(self, pair: str, limit: int) -> list[Run]:
         """The latest runs, newest first."""
+        ...
+
+    def forget_run(self, run_id: str) -> None:
+        """Drop a run of which there is nothing to tell."""
         ...
 
     def abandon_runs(self, pair: str, at: datetime) -> None:

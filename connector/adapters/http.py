@@ -27,6 +27,7 @@ from tenacity.wait import wait_exponential_jitter
 from urllib3.exceptions import ConnectTimeoutError
 
 from connector.adapters.auth import Credentials
+from connector.adapters.webhooks import WebhookSettings
 from connector.adapters.wire import dumps, loads, words
 from connector.errors import (
     AccessDenied,
@@ -63,6 +64,8 @@ class HttpSettings(BaseModel):
     allow_private: bool = Field(
         False, description="whether it may stand in a private network; loopback always may")
     max_response_mb: int = Field(64, ge=1, le=1024, description="the largest answer taken")
+    webhooks: WebhookSettings = Field(
+        WebhookSettings(), description="what its webhooks are signed with; none are taken else")
 
     @field_validator("url")
     @classmethod

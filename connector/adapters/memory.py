@@ -8,11 +8,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SecretStr
 
+from connector.adapters import signatures
+from connector.adapters.webhooks import Webhooks, WebhookSettings
 from connector.domain.records import (
     Batch,
     Capabilities,
+    Delivery,
+    Hint,
     IdempotentCreate,
     Intent,
     ObjectSchema,
@@ -28,12 +32,13 @@ from connector.ports import Clock
 
 
 class MemorySettings(BaseModel):
-    """The settings of a memory system: the name of the world it stands in."""
+    """The settings of a memory system: the world it stands in, and its webhooks' secrets."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     world: str = "default"
+    webhooks: WebhookSettings = WebhookSettings()
 
 
 @dataclass(slots=True)
@@ -138,6 +143,14 @@ class MemorySystem:
 WORLDS: dict[tuple[str, str], MemorySystem] = {}
 
 
+def _delivery(headers: Mapping[str, str], body: bytes, secrets: Sequence[SecretStr],
+              at: datetime) -> Delivery:
+    signatures.t_v1(headers.get("x-signature", ""), body, secrets, at)
+    told = signatures.read_body(body)
+    return Delivery(signatures.named(told, "delivery"), (
+        Hint(signatures.named(told, "object"), signatures.named(told, "id")),))
+
+
 class MemoryAdapter:
     """Speaks to a memory system.
 
@@ -149,11 +162,12 @@ class MemoryAdapter:
     capabilities = Capabilities(
         write_batch=50, read_batch=100, look_back=timedelta(0), write_window=timedelta(0),
         idempotent_create=IdempotentCreate.UNIQUE_REFERENCE, deletions="tombstone", bulk=True,
-        change_times=True)
+        webhooks="t-v1", change_times=True)
 
     def __init__(self, settings: MemorySettings, clock: Clock, *, page: int = 100,
                  look_back: int = 0) -> None:
         self.clock, self.page, self.look_back = clock, page, look_back
+        self._webhooks = Webhooks(settings.webhooks, _delivery)
         self.system = WORLDS.setdefault((settings.world, settings.name), MemorySystem())
         self.system.clock = self.system.clock or clock.now
         self.capabilities = replace(self.capabilities, look_back=timedelta(seconds=look_back))
@@ -248,6 +262,10 @@ class MemoryAdapter:
         row = self.system.put(object, self.system.next_id(object), intent.payload,
                               intent.reference)
         return WriteResult(WriteStatus.CREATED, row.record())
+
+    def parse_webhook(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Delivery:
+        """See the port."""
+        return self._webhooks.delivery(headers, body, at)
 
     def close(self) -> None:
         """See the port."""

@@ -9,13 +9,17 @@ from typing import Any, ClassVar
 
 from pydantic import SecretStr
 
+from connector.adapters import signatures
 from connector.adapters.auth import Bearer
 from connector.adapters.batches import write_rows
 from connector.adapters.http import Connection, HttpSettings
 from connector.adapters.schema import all_there, from_openapi
+from connector.adapters.webhooks import Webhooks
 from connector.domain.records import (
     Batch,
     Capabilities,
+    Delivery,
+    Hint,
     IdempotentCreate,
     Intent,
     ObjectSchema,
@@ -55,6 +59,10 @@ class NativeCrm:
     def __init__(self, settings: NativeCrmSettings, clock: Clock, *, page: int = PAGE) -> None:
         self._http = Connection(settings, Bearer(settings.token), clock)
         self._page = page
+        self._webhooks = Webhooks(settings.webhooks, _delivery)
+        if settings.webhooks.signature is None:
+            for secret in settings.webhooks.secrets:
+                signatures.standard_key(secret)
 
     def check(self) -> str:
         """See the port."""
@@ -126,9 +134,20 @@ class NativeCrm:
 
         return write_rows(batch.intents, _operation, send)
 
+    def parse_webhook(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Delivery:
+        """See the port: signed as Standard Webhooks 1.0.0 says."""
+        return self._webhooks.delivery(headers, body, at)
+
     def close(self) -> None:
         """See the port."""
         self._http.close()
+
+
+def _delivery(headers: Mapping[str, str], body: bytes, secrets: Sequence[SecretStr],
+              at: datetime) -> Delivery:
+    id = signatures.standard(headers, body, secrets, at)
+    told = signatures.read_body(body).get("data")
+    return Delivery(id, (Hint(signatures.named(told, "object"), signatures.named(told, "id")),))
 
 
 def _since(cursor: str) -> datetime:

@@ -10,13 +10,17 @@ from typing import Any, ClassVar
 
 from pydantic import SecretStr
 
+from connector.adapters import signatures
 from connector.adapters.auth import HeaderKey
 from connector.adapters.batches import write_rows
 from connector.adapters.http import Connection, HttpSettings
 from connector.adapters.schema import all_there, from_openapi
+from connector.adapters.webhooks import Webhooks
 from connector.domain.records import (
     Batch,
     Capabilities,
+    Delivery,
+    Hint,
     IdempotentCreate,
     Intent,
     ObjectSchema,
@@ -59,6 +63,7 @@ class NativeErp:
     def __init__(self, settings: NativeErpSettings, clock: Clock, *, page: int = PAGE) -> None:
         self._http = Connection(settings, HeaderKey("X-Api-Key", settings.api_key), clock)
         self._page = page
+        self._webhooks = Webhooks(settings.webhooks, _delivery)
 
     def check(self) -> str:
         """See the port."""
@@ -163,9 +168,21 @@ class NativeErp:
                             refusal="" if row["ok"] else _error(row["error"]))
                 for order, row in zip(orders, body["rows"], strict=True)]
 
+    def parse_webhook(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Delivery:
+        """See the port."""
+        return self._webhooks.delivery(headers, body, at)
+
     def close(self) -> None:
         """See the port."""
         self._http.close()
+
+
+def _delivery(headers: Mapping[str, str], body: bytes, secrets: Sequence[SecretStr],
+              at: datetime) -> Delivery:
+    signatures.t_v1(headers.get("x-erp-signature", ""), body, secrets, at)
+    told = signatures.read_body(body)
+    return Delivery(signatures.named(headers, "x-erp-delivery"), (
+        Hint(signatures.named(told, "topic"), signatures.named(told, "id")),))
 
 
 def _is_number(text: str) -> bool:

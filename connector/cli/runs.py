@@ -23,11 +23,15 @@ if TYPE_CHECKING:
     from connector.domain.ledger import Run
 
 NEEDS_ATTENTION = 7
+SafetyStop = Annotated[bool, typer.Option(
+    "--safety-stop/--no-safety-stop",
+    help="Stop before the first write where too much would change.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(sync)
+    app.command()(drain)
     app.command()(plan)
     app.command()(apply)
     app.command()(status)
@@ -37,9 +41,7 @@ def sync(
     context: typer.Context, entity: Entities = None, pair: PairName = None,
     reconcile: Annotated[bool, typer.Option(
         "--reconcile", help="Ignore cursors: read and compare everything.")] = False,
-    safety_stop: Annotated[bool, typer.Option(
-        "--safety-stop/--no-safety-stop",
-        help="Stop before the first write where too much would change.")] = True,
+    safety_stop: SafetyStop = True,
     prefect: Annotated[bool, typer.Option(
         "--prefect", help="Run as a Prefect flow run.")] = False,
     json: Json = False,
@@ -52,6 +54,17 @@ def sync(
             engine = connector.engine(connector.pair_name(pair))
             run = engine.sync(entity or [], reconcile=reconcile, safety_stop=safety_stop,
                               observe=observe)
+    finish(run, json)
+
+
+def drain(
+    context: typer.Context, entity: Entities = None, pair: PairName = None,
+    safety_stop: SafetyStop = True, json: Json = False,
+) -> None:
+    """Work off what webhooks have told and what waits in the inbox; nothing else is read."""
+    with opened(context) as connector, progress(not json) as observe:
+        engine = connector.engine(connector.pair_name(pair))
+        run = engine.drain(entity or [], safety_stop=safety_stop, trigger="cli", observe=observe)
     finish(run, json)
 
 

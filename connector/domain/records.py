@@ -199,6 +199,22 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Hint:
+    """A record of which a webhook says that it changed, in the system's words: never what."""
+
+    object: str
+    external_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A webhook delivery that proved true; `id` is the same when it is delivered again."""
+
+    id: str
+    hints: tuple[Hint, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Stake:
     """What is at stake on one side of an entity: its linked records, and how many of them were
     read as deleted or in another version and wait in the inbox."""

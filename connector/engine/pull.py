@@ -1,4 +1,4 @@
-"""Reads one side of an entity into the inbox, page by page.
+"""Reads one side of an entity into the inbox: page by page, or the records that hints name.
 
 A page's changes and the cursor behind it are committed together: after a crash nothing is lost
 and nothing is read twice in vain.
@@ -10,13 +10,14 @@ from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from connector.domain.records import Change, Page
+from connector.domain.records import Change, Page, RemoteRecord
 from connector.engine.echo import fresh
 from connector.engine.gather import Planned
 from connector.engine.pair import Side
-from connector.engine.reread import change_of, keyed, reread
+from connector.engine.reread import BATCH, change_of, keyed, read, reread
 from connector.engine.session import Session
 from connector.errors import CursorExpired
+from connector.ports import UnitOfWork
 
 
 def pull(session: Session, entity: str, side: Side, *, everything: bool = False,
@@ -71,25 +72,58 @@ def _ahead(pages: Iterator[Page]) -> Iterator[Page]:
 
 
 def _receive(session: Session, entity: str, side: Side, page: Page, *, everything: bool) -> int:
-    """Put a page into the inbox; returns how many of its records were echoes.
+    """Put a page into the inbox; returns how many of its records were echoes."""
+    with session.store.begin() as uow:
+        echoes = _take_in(session, uow, entity, side, page.records, everything=everything)
+        uow.save_cursor(session.pair.name, entity, side.system, page.cursor)
+    return echoes
+
+
+def _take_in(session: Session, uow: UnitOfWork, entity: str, side: Side,
+             records: Sequence[RemoteRecord], *, everything: bool = False) -> int:
+    """Put records just read into the inbox; returns how many of them were echoes.
 
     A record that waits there in the same version, or was parked in it, stays as it is and is not
     counted again; `everything` tries the parked ones once more.
     """
     pair = session.pair
-    with session.store.begin() as uow:
-        ids = [record.external_id for record in page.records]
-        versions = uow.versions(pair.name, entity, side.system, ids)
-        kept = uow.inbox_versions(pair.name, entity, side.system, ids)
-        if not everything:
-            kept.update(uow.dead_versions(pair.name, entity, side.system, ids))
-        news = list(page.records) if everything else fresh(page.records, versions)
-        echoes = len(page.records) - len(news)
-        changes = [change_of(entity, side.system, record.external_id, record)
-                   for record in fresh(news, kept)]
-        uow.receive(pair.name, keyed(session, uow, entity, side, changes, versions, Planned()))
-        uow.save_cursor(pair.name, entity, side.system, page.cursor)
-    return echoes
+    ids = [record.external_id for record in records]
+    versions = uow.versions(pair.name, entity, side.system, ids)
+    kept = uow.inbox_versions(pair.name, entity, side.system, ids)
+    if not everything:
+        kept.update(uow.dead_versions(pair.name, entity, side.system, ids))
+    news = list(records) if everything else fresh(records, versions)
+    changes = [change_of(entity, side.system, record.external_id, record)
+               for record in fresh(news, kept)]
+    uow.receive(pair.name, keyed(session, uow, entity, side, changes, versions, Planned()))
+    return len(records) - len(news)
+
+
+def read_hinted(session: Session, entity: str, side: Side, *, count: bool = True) -> None:
+    """Read the records that hints name into the inbox, each once. A hint that comes up while its
+    record is read stays for the next time."""
+    done = set[str]()
+    while True:
+        with session.store.begin() as uow:
+            hinted = uow.hinted(session.pair.name, entity, side.system, BATCH)
+        wanted = [external_id for external_id in hinted.values() if external_id not in done]
+        if not wanted:
+            return
+        session.keep_alive()
+        found = read(session, entity, side.role, wanted)
+        session.crash("hints read")
+        with session.store.begin() as uow:
+            echoes = _take_in(session, uow, entity, side,
+                              [record or _gone(ext) for ext, record in found.items()])
+            uow.settle_hints([id for id, ext in hinted.items() if ext not in done])
+        if count and echoes:
+            session.count_echoes(entity, side.role, echoes)
+        session.observe(entity, "pull", len(wanted))
+        done.update(wanted)
+
+
+def _gone(external_id: str) -> RemoteRecord:
+    return RemoteRecord(external_id, "", {}, deleted=True)
 
 
 def refreshed(session: Session, entity: str, changes: Sequence[Change],

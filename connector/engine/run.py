@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import structlog
@@ -32,7 +33,7 @@ from connector.engine.in_flight import BATCHES_IN_FLIGHT, InFlight
 from connector.engine.pair import Pair, Side
 from connector.engine.plan import fingerprint
 from connector.engine.plan_file import Gate, Plan
-from connector.engine.pull import pull
+from connector.engine.pull import pull, read_hinted
 from connector.engine.replay import records_of, take_up, take_up_due, take_up_edited
 from connector.engine.safety import stakes, stop_beyond, suspicious
 from connector.engine.session import LEASE_TTL, Observe, Session, unobserved
@@ -71,13 +72,28 @@ class Engine:
                                again=number > 0)
                 if number == 0:
                     take_up_due(session, wanted)
-                if safety_stop and number == 0:
-                    self._check_safety(session, wanted)
-                for entity in wanted:
-                    drain(session, entity)
+                self._drain_all(session, wanted, safety_stop=safety_stop and number == 0)
                 if session.written == written:
                     break
         return self._kept(session)
+
+    def drain(self, entities: Sequence[str] = (), *, safety_stop: bool = True,
+              trigger: str = "webhook", observe: Observe = unobserved) -> Run:
+        """Work off what is in the inbox, after reading the records that hints name: what changed
+        in a system and wasn't told stays for the next sync. Raises as `sync` does. Where there
+        was nothing but echoes the run is not kept."""
+        wanted = self._wanted(entities)
+        with self._session(trigger, observe) as session:
+            recover(session)
+            for number in range(MAX_PASSES):
+                written = session.written
+                self._read_both(session, partial(self._read_hinted, session, wanted))
+                if number == 0:
+                    take_up_due(session, wanted)
+                self._drain_all(session, wanted, safety_stop=safety_stop and number == 0)
+                if session.written == written:
+                    break
+        return self._kept(session, idle_too=False)
 
     def plan(self, entities: Sequence[str] = (), *, observe: Observe = unobserved) -> Plan:
         """What a sync would do, without doing it: the systems are only read. What was read stays
@@ -163,24 +179,38 @@ class Engine:
 
     def _pull_all(self, session: Session, entities: Sequence[str], *, everything: bool = False,
                   again: bool = False, count: bool = True) -> None:
-        """Read all entities, both sides at the same time. `again`, after writes of this run, what
-        is as it was last seen is not counted once more, and a system that can only be read as a
-        whole is left for the next run."""
+        """Read all entities, both sides at the same time, and then what hints name. `again`, after
+        writes of this run, what is as it was last seen is not counted once more, and a system that
+        can only be read as a whole is left for the next run."""
         def pull_side(side: Side) -> None:
-            if again and side.adapter.capabilities.deletions == "absence":
-                return
-            for entity in entities:
-                pull(session, entity, side, everything=everything, count=count and not again)
+            if not (again and side.adapter.capabilities.deletions == "absence"):
+                for entity in entities:
+                    pull(session, entity, side, everything=everything, count=count and not again)
+            self._read_hinted(session, entities, side, count=count and not again)
 
+        self._read_both(session, pull_side)
+
+    def _read_hinted(self, session: Session, entities: Sequence[str], side: Side, *,
+                     count: bool = True) -> None:
+        for entity in entities:
+            read_hinted(session, entity, side, count=count)
+
+    def _read_both(self, session: Session, read: Callable[[Side], None]) -> None:
+        """Read both sides, at the same time where the run works in threads."""
         if not session.in_flight:
             for side in self.pair.sides:
-                pull_side(side)
+                read(side)
             return
         with ThreadPoolExecutor(2, "pull") as threads:
-            reading = [threads.submit(copy_context().run, pull_side, side)
-                       for side in self.pair.sides]
+            reading = [threads.submit(copy_context().run, read, side) for side in self.pair.sides]
             for side_read in reading:
                 side_read.result()
+
+    def _drain_all(self, session: Session, entities: Sequence[str], *, safety_stop: bool) -> None:
+        if safety_stop:
+            self._check_safety(session, entities)
+        for entity in entities:
+            drain(session, entity)
 
     def _plan_all(self, session: Session, entities: Sequence[str]) -> list[Action]:
         """What would be done with all that waits in the inbox."""
@@ -272,13 +302,18 @@ class Engine:
         finally:
             self.store.release_lease(self.pair.name, lease)
 
-    def _kept(self, session: Session) -> Run:
-        """The finished run; failed where a record read has no outcome, or more than one."""
+    def _kept(self, session: Session, *, idle_too: bool = True) -> Run:
+        """The finished run; failed where a record read has no outcome, or more than one. One that
+        found nothing but echoes is kept only where `idle_too`."""
         astray = [f"{entity} from the {role}: {tally.read} read, "
                   f"{sum(tally.outcomes.values())} accounted for"
                   for (entity, role), tally in session.tallies.items() if not tally.accounted]
         state = RunState.FAILED if astray else RunState.COMPLETED
-        return self._keep_run(session, self.run.trigger, state, "; ".join(astray))
+        run = self._keep_run(session, self.run.trigger, state, "; ".join(astray))
+        if not idle_too and not astray and _idle(run):
+            with self.store.begin() as uow:
+                uow.forget_run(run.id)
+        return run
 
     def _keep_run(self, session: Session, trigger: str, state: RunState, message: str) -> Run:
         self.run = replace(self.run, state=state, ended_at=self.clock.now(), message=message,
@@ -287,6 +322,13 @@ class Engine:
             with self.store.begin() as uow:
                 uow.save_run(self.run)
         return self.run
+
+
+def _idle(run: Run) -> bool:
+    """Whether a run wrote nothing and found everything as it was."""
+    return not any(run.writes.values()) and all(
+        kind is OutcomeKind.UNCHANGED for tally in run.tallies.values()
+        for kind, number in tally.outcomes.items() if number)
 
 
 def needs_attention(run: Run) -> bool:

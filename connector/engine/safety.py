@@ -3,6 +3,7 @@ first write, and says what it saw."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from connector.domain.actions import Action, ActionKind
@@ -18,13 +19,16 @@ Policies = Mapping[str, EntityPolicy]
 
 
 def stakes(session: Session, entities: Iterable[str]) -> Stakes:
-    """What is at stake on each side of the entities of which something waits to be taken up; of
-    the others nothing is, and their linked records need not be counted."""
+    """What is at stake on each side of the entities of which enough waits to be taken up to go
+    beyond a limit; of the others the linked records need not be counted."""
+    pending = Counter[str]()
     with session.store.begin() as uow:
-        pending = {entity for entity, _, state in uow.inbox_counts(session.pair.name)
-                   if state == "pending"}
+        for (entity, _, state), number in uow.inbox_counts(session.pair.name).items():
+            pending[entity] += number if state == "pending" else 0
         return {(entity, side.role): uow.stake(session.pair.name, entity, side.system)
-                for entity in entities if entity in pending for side in session.pair.sides}
+                for entity in entities
+                if pending[entity] >= session.pair.policies[entity].safety_stop.at_least
+                for side in session.pair.sides}
 
 
 def suspicious(policies: Policies, found: Stakes) -> bool:

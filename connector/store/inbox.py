@@ -10,9 +10,9 @@ from sqlalchemy import and_, bindparam, delete, exists, func, select, update
 from connector.domain.records import Change, Stake
 from connector.store.codec import bounded, dump, instant, load, moment
 from connector.store.rows import Rows
-from connector.store.tables import cursors, inbox, links
+from connector.store.tables import cursors, hints, inbox, links
 
-PENDING, WAITING = "pending", "waiting"
+PENDING, WAITING, HINTED = "pending", "waiting", "hinted"
 
 # In the order of `Change`; a row is unpacked at once, for its attributes cost more than its query.
 _CHANGE = (inbox.c.id, inbox.c.entity, inbox.c.system, inbox.c.external_id, inbox.c.version,
@@ -140,7 +140,11 @@ class InboxRows(Rows):
             select(inbox.c.entity, inbox.c.system, inbox.c.state, func.count())
             .where(inbox.c.pair == pair)
             .group_by(inbox.c.entity, inbox.c.system, inbox.c.state))
-        return {(entity, system, state): number for entity, system, state, number in rows}
+        told = self.connection.execute(
+            select(hints.c.entity, hints.c.system, func.count())
+            .where(hints.c.pair == pair).group_by(hints.c.entity, hints.c.system))
+        return {**{(entity, system, state): number for entity, system, state, number in rows},
+                **{(entity, system, HINTED): number for entity, system, number in told}}
 
 
 def _row(pair: str, change: Change) -> dict[str, Any]:

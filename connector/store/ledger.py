@@ -47,6 +47,9 @@ class LedgerRows(Rows):
                                        .order_by(runs.c.started_at.desc()).limit(limit))
         return [_run(row) for row in rows]
 
+    def forget_run(self, run_id: str) -> None:
+        self.connection.execute(delete(runs).where(runs.c.id == run_id))
+
     def abandon_runs(self, pair: str, at: datetime) -> None:
         self.connection.execute(
             update(runs).where(runs.c.pair == pair, runs.c.state == RunState.RUNNING.value)

@@ -13,7 +13,7 @@ from sqlalchemy.pool import QueuePool
 
 from connector.errors import StoreUnusable
 from connector.ports import Clock
-from connector.store.unit_of_work import SqlStore, cause
+from connector.store.unit_of_work import DURABLE, SqlStore, cause
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _UPGRADING = 7_242_030
@@ -74,7 +74,11 @@ def _sqlite(url: URL) -> Engine:
         connection.execute("PRAGMA wal_autocheckpoint=8000")  # pages of 4 kB
 
     @event.listens_for(engine, "begin")
-    def _begin(connection: Any) -> None:
+    def _begin(connection: Connection) -> None:
+        durable = bool(connection.get_execution_options().get(DURABLE))
+        if connection.info.setdefault(DURABLE, False) is not durable:
+            connection.info[DURABLE] = durable
+            connection.exec_driver_sql(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
         # At once, so that no transaction starts reading and then fails to become a writer.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 

@@ -99,6 +99,28 @@ inbox = Table(
     sqlite_autoincrement=True,
 )
 
+# Records that something outside says have changed. Apart from the inbox, so that whoever takes
+# deliveries in and whoever works the inbox off never wait for each other's rows.
+hints = Table(
+    "hints", metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("pair", String(100), nullable=False),
+    Column("entity", String(50), nullable=False),
+    Column("system", String(100), nullable=False),
+    Column("external_id", Text, nullable=False),
+    UniqueConstraint("pair", "entity", "system", "external_id", name="hints_record"),
+    sqlite_autoincrement=True,
+)
+
+deliveries = Table(
+    "deliveries", metadata,
+    Column("system", String(100), primary_key=True),
+    Column("delivery_id", Text, primary_key=True),
+    Column("at", String(40), nullable=False),
+    Index("deliveries_at", "at"),
+    sqlite_with_rowid=False,
+)
+
 outbox = Table(
     "outbox", metadata,
     Column("id", _Id, primary_key=True, autoincrement=True),

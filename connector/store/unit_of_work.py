@@ -15,8 +15,9 @@ from sqlalchemy import Connection, Engine, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
-from connector.errors import LeaseHeld, LeaseLost, StoreUnusable
+from connector.errors import LeaseHeld, LeaseLost, StoreContended, StoreUnusable
 from connector.ports import Clock
+from connector.store.hints import HintRows
 from connector.store.inbox import InboxRows
 from connector.store.ledger import LedgerRows
 from connector.store.links import LinkRows
@@ -24,8 +25,12 @@ from connector.store.outbox import OutboxRows
 from connector.store.rows import Rows
 from connector.store.tables import leases
 
+DURABLE = "durable"
+"""An engine's option: what its transactions keep outlives a power cut, on SQLite too."""
+_GIVEN_UP = ("40001", "40P01")  # PostgreSQL: serialization failure, deadlock
 
-class SqlUnitOfWork(InboxRows, LinkRows, OutboxRows, LedgerRows):
+
+class SqlUnitOfWork(InboxRows, HintRows, LinkRows, OutboxRows, LedgerRows):
     """All reading and writing within one transaction."""
 
 
@@ -34,21 +39,26 @@ class SqlStore:
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self.engine, self.clock = engine, clock
+        self._durable = engine.execution_options(**{DURABLE: True})
         self._turns: AbstractContextManager[Any] = \
             RLock() if engine.dialect.name == "sqlite" else nullcontext()
 
     @contextmanager
-    def begin(self) -> Iterator[SqlUnitOfWork]:
-        """One transaction. Raises `StoreUnusable` where the database fails."""
-        with self._connection() as connection:
+    def begin(self, *, durable: bool = False) -> Iterator[SqlUnitOfWork]:
+        """One transaction. Raises `StoreContended` where another one stood in its way, and
+        `StoreUnusable` where the database fails."""
+        with self._connection(self._durable if durable else self.engine) as connection:
             yield SqlUnitOfWork(connection)
 
     @contextmanager
-    def _connection(self) -> Iterator[Connection]:
+    def _connection(self, engine: Engine | None = None) -> Iterator[Connection]:
         try:
-            with self._turns, self.engine.begin() as connection:
+            with self._turns, (engine or self.engine).begin() as connection:
                 yield connection
         except (DBAPIError, NoConnectionFree, sqlite3.Error) as error:
+            if contended(error):
+                raise StoreContended(f"Another transaction stood in the way: {cause(error)}.",
+                                     hint="Nothing was half written. Run again.") from error
             raise StoreUnusable(
                 f"The store failed: {cause(error)}.",
                 hint="Nothing was half written. See that its disk has room and that no other "
@@ -101,6 +111,14 @@ def cause(error: Exception) -> str:
     """What a database said, in one line, without the statement and its values."""
     lines = str(getattr(error, "orig", None) or error).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def contended(error: Exception) -> bool:
+    """Whether a database gave a transaction up in favour of another one."""
+    orig = getattr(error, "orig", None) or error
+    if isinstance(orig, sqlite3.Error):
+        return getattr(orig, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+    return getattr(orig, "sqlstate", None) in _GIVEN_UP
 
 
 def _dead(holder: str) -> bool:

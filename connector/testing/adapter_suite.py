@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 
 from connector.domain.records import (
     Batch,
+    Hint,
     Intent,
     Operation,
     Page,
@@ -24,7 +25,7 @@ from connector.domain.records import (
     WriteStatus,
 )
 from connector.domain.values import FieldType
-from connector.errors import AccessDenied, CursorExpired, SystemUnreachable
+from connector.errors import AccessDenied, CursorExpired, DeliveryRefused, SystemUnreachable
 from connector.ports import Adapter
 
 _MADE = {Operation.CREATE: WriteStatus.CREATED, Operation.UPDATE: WriteStatus.UPDATED}
@@ -43,7 +44,8 @@ class AdapterWorld:
     `decimal_field` name fields of it, `decimal_values` what a Decimal is written as. `invalid` is
     a payload that the system refuses. `late` begins an edit in a transaction that is open until
     the returned call is made. `wrong_credentials` and `unreachable` are adapters that can't get
-    in.
+    in. Where the system sends webhooks, `event` is the body it sends about a record, and `sign` the
+    headers it sends a body with at an instant.
     """
 
     adapter: Adapter
@@ -59,6 +61,8 @@ class AdapterWorld:
     late: Callable[[str, Mapping[str, Any]], Callable[[], Any]] | None = None
     wrong_credentials: Adapter | None = None
     unreachable: Adapter | None = None
+    event: Callable[[str], bytes] | None = None
+    sign: Callable[[bytes, datetime], Mapping[str, str]] | None = None
 
 
 def intent(n: int, payload: Mapping[str, Any], operation: Operation = Operation.CREATE, *,
@@ -124,6 +128,40 @@ def one(world: AdapterWorld, external_id: str) -> RemoteRecord:
 def ids(pages: Sequence[Page]) -> list[str]:
     """The external IDs in pages."""
     return [record.external_id for page in pages for record in page.records]
+
+
+SIGNED_AT = datetime(2026, 1, 5, 8, tzinfo=UTC)
+UNREADABLE = (b"", b"{}", b"[]", b"null", b"7", b'"x"', b"\xff\xfe", b"{" * 10_000, b"[" * 200_000,
+              b'{"id": "1"}', b'{"data": []}', b'{"data": {"id": null, "object": 7}}',
+              b'{"id": "\\ud800", "object": "x\\u0000"}', b'{"id": 1e999}', b"9" * 5000)
+"""Bodies that name no record."""
+UNREADABLE_HEADERS = ("", " ", ",", "=", "v1", "v1,", "v1,!", "t=", "t=,v1=", "t=1,v1=00", "\u00e9",
+                      "9" * 5000, "-1", "1e9", "\ud800", "\u0661", "t=\u0661,v1=00", "99999999999")
+"""What a header of a delivery may hold, and shouldn't."""
+
+
+def deliver(world: AdapterWorld, external_id: str) -> tuple[dict[str, str], bytes]:
+    """The headers and the body of a delivery about a record, as they are received; skips the test
+    where the system sends none."""
+    if world.event is None or world.sign is None:
+        pytest.skip("the system sends no webhooks")
+    body = world.event(external_id)
+    return received(world.sign(body, SIGNED_AT)), body
+
+
+def received(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers as they are received: their names in lower case."""
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def refused(world: AdapterWorld, headers: Mapping[str, str], body: bytes,
+            late: timedelta = timedelta(0)) -> bool:
+    """Whether a delivery is refused, in the one way there is for that."""
+    try:
+        world.adapter.parse_webhook(headers, body, SIGNED_AT + late)
+    except DeliveryRefused:
+        return True
+    return False
 
 
 class AdapterSuite:
@@ -358,3 +396,43 @@ class AdapterSuite:
                                                         for n in (1, 2)]))
         assert [r.status for r in results] == [WriteStatus.RETRY] * 2
         assert all(r.error for r in results)
+
+    def test_a_delivery_names_the_record_that_changed(self, world: AdapterWorld) -> None:
+        headers, body = deliver(world, "17")
+        delivery = world.adapter.parse_webhook(headers, body, SIGNED_AT)
+        assert delivery.hints == (Hint(world.object_name, "17"),)
+        for late in (timedelta(minutes=4), timedelta(minutes=-4)):
+            assert world.adapter.parse_webhook(headers, body, SIGNED_AT + late) == delivery
+
+    def test_a_delivery_is_told_from_another_one(self, world: AdapterWorld) -> None:
+        one, other = (world.adapter.parse_webhook(*deliver(world, "17"), SIGNED_AT)
+                      for _ in range(2))
+        assert one.id
+        assert one.id != other.id
+
+    def test_a_forged_delivery_is_refused(self, world: AdapterWorld) -> None:
+        headers, body = deliver(world, "17")
+        _, other_body = deliver(world, "18")
+        assert refused(world, headers, other_body)
+        assert refused(world, headers, body + b" ")
+        assert refused(world, {}, body)
+        changed = [{**headers, name: "".join(sorted(value))} for name, value in headers.items()]
+        cut = [{**headers, name: value[:-1]} for name, value in headers.items()]
+        assert any(refused(world, some, body) for some in changed)
+        assert any(refused(world, some, body) for some in cut)
+
+    def test_a_stale_delivery_is_refused(self, world: AdapterWorld) -> None:
+        headers, body = deliver(world, "17")
+        for late in (timedelta(minutes=6), timedelta(minutes=-6), timedelta(days=300)):
+            assert refused(world, headers, body, late)
+
+    def test_an_unreadable_delivery_is_refused(self, world: AdapterWorld) -> None:
+        headers, body = deliver(world, "17")
+        assert world.sign is not None
+        for unreadable in UNREADABLE:
+            signed = received(world.sign(unreadable, SIGNED_AT))
+            assert refused(world, signed, unreadable), unreadable[:40]
+        for value in UNREADABLE_HEADERS:
+            assert refused(world, dict.fromkeys(headers, value), body), value[:40]
+            for name in headers:  # one that isn't signed may be taken as it is
+                refused(world, {**headers, name: value}, body)

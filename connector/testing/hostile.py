@@ -7,8 +7,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from connector.adapters.memory import MemoryAdapter
+from connector.adapters.wire import loads
 from connector.domain.records import (
     Batch,
+    Delivery,
+    Hint,
     Intent,
     ObjectSchema,
     Operation,
@@ -18,7 +21,7 @@ from connector.domain.records import (
     WriteStatus,
 )
 from connector.domain.values import FieldType
-from connector.errors import AccessDenied, SystemUnreachable
+from connector.errors import AccessDenied, DeliveryRefused, SystemUnreachable
 
 
 class ReadsTwice(MemoryAdapter):
@@ -283,6 +286,56 @@ class AddsWhatIsThere(MemoryAdapter):
         return list(fields)
 
 
+class NamesAnotherRecord(MemoryAdapter):
+    """Takes the delivery's own ID for the record's."""
+
+    def parse_webhook(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Delivery:
+        told = super().parse_webhook(headers, body, at)
+        return replace(told, hints=tuple(replace(h, external_id=told.id) for h in told.hints))
+
+
+class ForgetsWhichDelivery(MemoryAdapter):
+    """Gives every delivery about a record the same ID."""
+
+    def parse_webhook(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Delivery:
+        told = super().parse_webhook(headers, body, at)
+        return replace(told, id=told.hints[0].external_id)
+
+
+class LooksAtTheTimeOnly(MemoryAdapter):
+    """Trusts whoever says that it was signed just now."""
+
+    def parse_webhook(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Delivery:
+        try:
+            return super().parse_webhook(headers, body, at)
+        except DeliveryRefused:
+            stamp = headers.get("x-signature", "").removeprefix("t=").partition(",")[0]
+            if not stamp.isdigit() or abs(int(stamp[:11]) - at.timestamp()) > 300:
+                raise
+            told = loads(body) if body[:2] == b'{"' else {}
+            if not isinstance(told.get("delivery"), str):
+                raise
+            return Delivery(told["delivery"], (Hint(told["object"], told["id"]),))
+
+
+class TakesAnyTime(MemoryAdapter):
+    """Takes a delivery whenever it was signed."""
+
+    def parse_webhook(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Delivery:
+        stamp = headers.get("x-signature", "").removeprefix("t=").partition(",")[0]
+        known = stamp.isascii() and stamp.isdigit() and len(stamp) == 10
+        return super().parse_webhook(
+            headers, body, datetime.fromtimestamp(int(stamp), UTC) if known else at)
+
+
+class StumblesOverNonsense(MemoryAdapter):
+    """Expects that what is signed can be read."""
+
+    def parse_webhook(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Delivery:
+        loads(body)
+        return super().parse_webhook(headers, body, at)
+
+
 _ONCE = "test_a_pull_reads_every_record_once"
 _LEADS_ON = "test_a_cursor_is_text_and_leads_on_from_every_page"
 _SINCE = "test_a_pull_from_the_end_brings_what_changed_since"
@@ -324,6 +377,11 @@ CAUGHT_BY: dict[type[MemoryAdapter], set[str]] = {
     LetsAnyoneIn: {"test_wrong_credentials_are_told"},
     HidesOutages: {_AWAY},
     RefusesWhenAway: {_AWAY},
+    NamesAnotherRecord: {"test_a_delivery_names_the_record_that_changed"},
+    ForgetsWhichDelivery: {"test_a_delivery_is_told_from_another_one"},
+    LooksAtTheTimeOnly: {"test_a_forged_delivery_is_refused"},
+    TakesAnyTime: {"test_a_stale_delivery_is_refused"},
+    StumblesOverNonsense: {"test_an_unreadable_delivery_is_refused"},
     AddsWhatIsThere: {"test_preparing_adds_nothing_that_is_there"},
 }
 """Each hostile adapter, and the tests that it fails: these and no others."""

@@ -17,6 +17,7 @@ from connector.domain.ledger import Run, RunState
 from connector.domain.records import Batch, Change, Intent, Link, Operation, Snapshot, Stake
 from connector.ports import Store
 from connector.testing.clock import VirtualClock
+from connector.testing.hint_suite import HintSuite
 from connector.testing.lease_suite import LeaseSuite
 from connector.testing.ledger_suite import LedgerSuite
 
@@ -40,7 +41,7 @@ def in_thread(work: Callable[[], object]) -> threading.Thread:
     return thread
 
 
-class StoreSuite(LedgerSuite, LeaseSuite):
+class StoreSuite(LedgerSuite, LeaseSuite, HintSuite):
     """One test for each promise."""
 
     def test_an_error_rolls_everything_back(self, store: Store) -> None:

@@ -17,6 +17,8 @@ from typer.main import get_command
 from connector import errors
 from connector.adapters.http import HttpSettings
 from connector.adapters.registry import adapter_class
+from connector.adapters.signatures import SignatureSettings
+from connector.adapters.webhooks import WebhookSettings
 from connector.bootstrap import open_connector
 from connector.cli.adapters import as_markdown, columns, known_kinds
 from connector.cli.app import app
@@ -127,7 +129,8 @@ def test_commands_that_a_page_shows_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("model", [Config, LogConfig, PairConfig, EntityConfig, FieldConfig,
                                    BecomesConfig, NewerWinsConfig, RoundingConfig,
-                                   SafetyStopConfig, HttpSettings])
+                                   SafetyStopConfig, HttpSettings,
+                                   WebhookSettings, SignatureSettings])
 def test_every_setting_is_documented(model: type[BaseModel]) -> None:
     page = text("configuration.md")
     for name, field in model.model_fields.items():
@@ -161,7 +164,7 @@ def test_every_page_on_a_kind_is_linked() -> None:
 def test_every_capability_verb_and_part_of_a_world_is_documented() -> None:
     page = text("adapters.md")
     verbs = [name for name in vars(Adapter) if name[0] != "_" and name != "capabilities"]
-    assert len(verbs) == 8
+    assert len(verbs) == 9
     names = [*columns()[1:], *verbs, *(field.name for field in fields(AdapterWorld))]
     assert not [name for name in names if f"`{name}`" not in page]
 

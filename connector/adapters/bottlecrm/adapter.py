@@ -21,11 +21,14 @@ from connector.adapters.bottlecrm.objects import (
 )
 from connector.adapters.bottlecrm.reading import Reading
 from connector.adapters.bottlecrm.sweep import every_row
+from connector.adapters.bottlecrm.webhooks import read_delivery
 from connector.adapters.bottlecrm.writing import Writing
 from connector.adapters.http import Connection, HttpSettings
+from connector.adapters.webhooks import Webhooks
 from connector.domain.records import (
     Batch,
     Capabilities,
+    Delivery,
     IdempotentCreate,
     ObjectSchema,
     Page,
@@ -63,6 +66,7 @@ class BottleCrm:
     def __init__(self, settings: BottleCrmSettings, clock: Clock, *, page: int = PAGE) -> None:
         self._settings, self._clock, self._page = settings, clock, page
         self._http = Connection(settings, Bearer(settings.token), clock)
+        self._webhooks = Webhooks(settings.webhooks, read_delivery)
         calls = Calls(self._http)
         self._custom = CustomFields(calls.body)
         self._reading = Reading(calls, self._custom, page)
@@ -136,6 +140,10 @@ class BottleCrm:
         kind = _kind(batch.object)
         return self._http.in_parallel(lambda intent: self._writing.one(kind, intent),
                                       batch.intents)
+
+    def parse_webhook(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Delivery:
+        """See the port."""
+        return self._webhooks.delivery(headers, body, at)
 
     def close(self) -> None:
         """See the port."""

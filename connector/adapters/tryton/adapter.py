@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 from connector.adapters.schema import all_there
@@ -17,9 +17,11 @@ from connector.adapters.tryton.rpc import LOOK_BACK_SECONDS, Rpc, TrytonSettings
 from connector.adapters.tryton.sale_states import SaleWriting
 from connector.adapters.tryton.sales import Sales
 from connector.adapters.tryton.writing import Writing
+from connector.adapters.webhooks import Webhooks
 from connector.domain.records import (
     Batch,
     Capabilities,
+    Delivery,
     IdempotentCreate,
     ObjectSchema,
     Operation,
@@ -49,6 +51,7 @@ class Tryton:
     def __init__(self, settings: TrytonSettings, clock: Clock, *, page: int = PAGE) -> None:
         self._rpc = Rpc(settings, clock)
         self._page = page
+        self._webhooks = Webhooks(settings.webhooks)
         self._look_back = timedelta(seconds=settings.look_back_seconds)
         self._kinds = {kind.object: kind(self._rpc) for kind in _KINDS}
         self.capabilities = replace(self.capabilities, look_back=self._look_back)
@@ -103,6 +106,10 @@ class Tryton:
         except RetryLater as error:
             writing.rest(WriteStatus.RETRY, str(error))
         return [writing.results[n] for n in range(len(batch.intents))]
+
+    def parse_webhook(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Delivery:
+        """See the port: it sends none itself."""
+        return self._webhooks.delivery(headers, body, at)
 
     def close(self) -> None:
         """See the port."""

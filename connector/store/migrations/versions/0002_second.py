@@ -10,12 +10,15 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
+_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
 
 def upgrade() -> None:
     """Add what the second release has and the first had not; no row is lost or changed."""
     _when_others_changed_a_record_last()
     _several_records_of_one_thing()
     _parked_records_tried_again()
+    _webhooks()
 
 
 def _when_others_changed_a_record_last() -> None:
@@ -45,10 +48,33 @@ def _parked_records_tried_again() -> None:
     op.create_index("dead_letters_due", "dead_letters", ["pair", "next_try_at"])
 
 
+def _webhooks() -> None:
+    op.create_table("hints",
+        sa.Column("id", _ID, autoincrement=True, nullable=False),
+        sa.Column("pair", sa.String(length=100), nullable=False),
+        sa.Column("entity", sa.String(length=50), nullable=False),
+        sa.Column("system", sa.String(length=100), nullable=False),
+        sa.Column("external_id", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("pair", "entity", "system", "external_id", name="hints_record"),
+        sqlite_autoincrement=True
+    )
+    op.create_table("deliveries",
+        sa.Column("system", sa.String(length=100), nullable=False),
+        sa.Column("delivery_id", sa.Text(), nullable=False),
+        sa.Column("at", sa.String(length=40), nullable=False),
+        sa.PrimaryKeyConstraint("system", "delivery_id"),
+        sqlite_with_rowid=False
+    )
+    op.create_index("deliveries_at", "deliveries", ["at"])
+
+
 def downgrade() -> None:
     """Back to the first release's schema."""
     op.drop_index("dead_letters_due", "dead_letters")
     op.drop_column("dead_letters", "next_try_at")
+    op.drop_table("deliveries")
+    op.drop_table("hints")
     op.drop_index("inbox_merged", "inbox")
     op.drop_column("inbox", "merged_into")
     op.drop_column("links", "alias")

@@ -1,0 +1,1 @@
+"""What the connector offers over HTTP: the receiver of webhooks."""
