@@ -6,8 +6,10 @@ export DO_NOT_TRACK := 1
 
 SEEDS ?= 50000
 MINUTES ?= 120
+LINES ?= 1000000
+SEED ?= 4217
 
-.PHONY: demo test test-real check lint types contracts torture mutants bench lock clean
+.PHONY: demo test test-real check lint types contracts torture mutants bench bench-money lock clean
 
 demo: .venv/runtime
 	$(BIN)/connector demo $(if $(KEEP),--keep)
@@ -40,6 +42,9 @@ mutants: .venv/develop
 
 bench: .venv/develop
 	$(BIN)/python benchmarks/first_load.py
+
+bench-money: .venv/develop
+	$(BIN)/python benchmarks/money.py $(LINES) $(SEED)
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -125,7 +125,7 @@ class RoundingConfig(_Strict):
     half: Half = "up"
 
 
-def _rounding(value: Any) -> Any:
+def _short_rounding(value: Any) -> Any:
     """A rounding in short: `rounding: document`."""
     return {"level": value} if isinstance(value, str) else value
 
@@ -147,7 +147,7 @@ class EntityConfig(_Strict):
     fields: dict[str, Annotated[FieldConfig, BeforeValidator(_field)]] = Field(
         default_factory=dict)
     becomes: dict[str, BecomesConfig] = Field(default_factory=dict, max_length=1)
-    rounding: Annotated[RoundingConfig | None, BeforeValidator(_rounding)] = None
+    rounding: Annotated[RoundingConfig | None, BeforeValidator(_short_rounding)] = None
     total_tolerance: Annotated[Decimal, BeforeValidator(_exact)] = Field(
         default=Decimal(0), ge=0)
     safety_stop: SafetyStopConfig = Field(default_factory=SafetyStopConfig)

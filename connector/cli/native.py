@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -16,6 +16,13 @@ Database = Annotated[str, typer.Option(help="Its database: any SQLAlchemy URL.")
 Seed = Annotated[str | None, typer.Option(
     help="Fill an empty database: demo, a number of customers, or a folder of CSV files.")]
 Faults = Annotated[bool, typer.Option("--faults", help="Offer the fault switch, for tests.")]
+Level = Annotated[Literal["line", "document"], typer.Option(
+    "--rounding", help="What is rounded to the minor unit: each line, or only a document's sum.")]
+Tax = Annotated[Literal["rate", "line"], typer.Option(
+    "--tax", help="Whether tax is rounded for each rate or on each line.")]
+Half = Annotated[Literal["up", "even"], typer.Option(
+    help="Where exactly half a minor unit goes.")]
+Currency = Annotated[str, typer.Option(help="The currency of the company's books.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -27,24 +34,30 @@ def register(app: typer.Typer) -> None:
 
 
 def crm(port: Port = 8801, database: Database = "sqlite:///native-crm.db", seed: Seed = None,
-        faults: Faults = False, json: Json = False) -> None:
+        faults: Faults = False, rounding: Level = "line", tax: Tax = "rate", half: Half = "up",
+        json: Json = False) -> None:
     """Start the reference CRM. Its token is $NATIVE_CRM_TOKEN, or crm-demo-token."""
+    from connector.native.amounts import Company, Rule
     from connector.native.crm import create_app
 
-    seeded = _seed("crm", database, seed, json)
+    company = Company(rule=Rule(rounding, tax, half))
+    seeded = _seed("crm", database, seed, company, json)
     app = create_app(database, token=os.environ.get("NATIVE_CRM_TOKEN", "crm-demo-token"),
-                     faults=faults)
+                     faults=faults, company=company)
     _serve("crm", app, port, seeded, json)
 
 
 def erp(port: Port = 8802, database: Database = "sqlite:///native-erp.db", seed: Seed = None,
-        faults: Faults = False, json: Json = False) -> None:
+        faults: Faults = False, rounding: Level = "line", tax: Tax = "rate", half: Half = "up",
+        currency: Currency = "EUR", json: Json = False) -> None:
     """Start the reference ERP. Its key is $NATIVE_ERP_KEY, or erp-demo-key."""
+    from connector.native.amounts import Company, Rule
     from connector.native.erp import create_app
 
-    seeded = _seed("erp", database, seed, json)
+    company = Company(currency, Rule(rounding, tax, half))
+    seeded = _seed("erp", database, seed, company, json)
     app = create_app(database, api_key=os.environ.get("NATIVE_ERP_KEY", "erp-demo-key"),
-                     faults=faults)
+                     faults=faults, company=company)
     _serve("erp", app, port, seeded, json)
 
 
@@ -62,14 +75,15 @@ def _serve(kind: str, app: Any, port: int, seeded: dict[str, int], json: bool) -
     serve(app, "127.0.0.1", port, up)
 
 
-def _seed(kind: str, database: str, seed: str | None, json: bool) -> dict[str, int]:
+def _seed(kind: str, database: str, seed: str | None, company: Any,
+          json: bool) -> dict[str, int]:
     """The numbers of records that were put in, by object."""
     if seed is None:
         return {}
     from connector.native.seed import SeedInvalid, fill
 
     try:
-        counts = fill(kind, database, seed if not Path(seed).is_dir() else Path(seed))
+        counts = fill(kind, database, seed if not Path(seed).is_dir() else Path(seed), company)
     except SeedInvalid as error:
         raise ConfigInvalid(str(error)) from None
     if not json:

@@ -207,9 +207,7 @@ def _compare_computed(rules: Rules, merged: Merged, crm: Record, erp: Record) ->
     """Where both sides work a figure out by themselves, it has to be the same, and what the
     declared rounding gives: to the minor unit, or to what the entity's rules let pass."""
     by_rule = _by_rule(rules, merged.base)
-    for name, rule in rules.header.items():
-        if not rule.field.computed:
-            continue
+    for name in rules.computed:
         of_crm, of_erp = crm.get(name), erp.get(name)
         if of_crm is None or of_erp is None:
             continue

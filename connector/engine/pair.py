@@ -44,6 +44,11 @@ class Rules:
     lines_writable: frozenset[Role]
 
     @cached_property
+    def computed(self) -> tuple[str, ...]:
+        """The fields that each side works out by itself."""
+        return tuple(name for name, rule in self.header.items() if rule.field.computed)
+
+    @cached_property
     def given(self) -> Mapping[Role, tuple[tuple[str, ...], tuple[str, ...]]]:
         """By target, the header and line fields that a new counterpart there is given."""
         return {target: (tuple(n for n, rule in self.header.items() if _given(rule, target)),

@@ -39,6 +39,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.pool import StaticPool
 
+from connector.native.amounts import Company
+
 CHUNK = 500
 commit_delay: contextvars.ContextVar[float] = contextvars.ContextVar("commit_delay", default=0.0)
 """Seconds that the next write transaction takes before it commits; set by the fault switch."""
@@ -60,10 +62,12 @@ class Entry:
 
 
 class Database:
-    """One app's database. `unique_reference` refuses a second record with the same reference."""
+    """One app's database, of one company. `unique_reference` refuses a second record with the same
+    reference."""
 
     def __init__(self, url: str, clock: Callable[[], datetime], *, id_type: Any,
-                 unique_reference: bool) -> None:
+                 unique_reference: bool, company: Company | None = None) -> None:
+        self.company = company or Company()
         self.metadata = MetaData()
         self.rows = Table(
             "rows", self.metadata,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -9,6 +10,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 Kind = Callable[[Any], Any]
+_RATE = re.compile(r"[0-9]{1,12}(\.[0-9]{1,20})?")
 Errors = dict[str, str]
 
 
@@ -142,6 +144,13 @@ def decimal_as_text(exact: Decimal, places: int = 2) -> str:
     exact = exact.normalize()
     own = max(places, -int(exact.as_tuple().exponent))
     return f"{exact:.{own}f}"
+
+
+def rate(value: Any) -> str:
+    """An exchange rate as text: more than nought, at most 20 decimals."""
+    if not isinstance(value, str) or not _RATE.fullmatch(value) or not Decimal(value):
+        raise ValueError("a rate like 1.0832 is expected as text, more than 0")
+    return decimal_as_text(Decimal(value), 0)
 
 
 def iso_date(value: Any) -> str:

@@ -278,7 +278,7 @@ def test_a_dispute_goes_to_the_erp_and_what_is_the_erps_is_put_back(
     pair.sync()
     (invoice,) = pair.in_crm("invoices")
     pair.crm("PATCH", f"invoices/{invoice['id']}", {
-        "disputed": True, "promisedPaymentDate": "2026-12-24", "balanceMicros": 1})
+        "disputed": True, "promisedPaymentDate": "2026-12-24", "balanceMicros": 10_000})
     pair.sync()
     (theirs,) = pair.in_erp("invoices")
     assert (theirs["dispute"], theirs["promised_on"], theirs["open_amount"]) \

@@ -196,3 +196,37 @@ def test_an_accepted_quote_wins_its_opportunity_once(shop: Shop) -> None:
     shop.crm.remove("opportunities", lost)
     shop.crm.patch("quotes", quote, status="Sent")
     assert shop.crm.patch("quotes", quote, status="Accepted")["status"] == "Accepted"
+
+
+@pytest.mark.parametrize(("currency", "micros"), [("JPY", 500_000), ("EUR", 5_000), ("KWD", 500)])
+def test_an_amount_has_the_decimals_of_its_currency(shop: Shop, currency: str,
+                                                    micros: int) -> None:
+    shop.crm.call("POST", "/api/quotes", shop.head(shop.lamps(1), currency=currency,
+                                                   discountMicros=micros))
+    assert wrong(shop.crm) == (422, {"discountMicros"})
+    made = shop.quote(shop.lamps(1), currency=currency, discountMicros=2 * micros)
+    assert made["netMicros"] == 12_000_000 - 2 * micros
+
+
+@pytest.mark.parametrize(("more", "field"), [
+    ({"discountPercent": 101}, "discountPercent"), ({"discountPercent": -1}, "discountPercent"),
+    ({"discountMicros": 12_010_000}, "discountMicros"), ({"exchangeRate": "0"}, "exchangeRate"),
+    ({"exchangeRate": 1.08}, "exchangeRate")])
+def test_what_can_be_no_discount_or_rate_is_refused(shop: Shop, more: dict[str, Any],
+                                                    field: str) -> None:
+    shop.crm.call("POST", "/api/quotes", shop.head(shop.lamps(1), **more))
+    assert wrong(shop.crm) == (422, {field})
+
+
+def test_a_discount_on_the_document_falls_on_its_lines(shop: Shop) -> None:
+    made = shop.quote(shop.lamps(1, taxPercent=19), shop.lamps(1, taxPercent=19),
+                      shop.lamps(1, taxPercent=7), discountMicros=cents("10.00"))
+    assert [line["netMicros"] for line in made["lines"]] == [cents("8.66"), *[cents("8.67")] * 2]
+    # 17.33 at 19 %, 8.67 at 7 %
+    assert (made["netMicros"], made["taxMicros"]) == (cents("26.00"), cents("3.90"))
+
+
+def test_prices_may_include_tax(shop: Shop) -> None:
+    made = shop.quote(shop.lamps(1, taxPercent=19), taxIncluded=True)
+    assert (made["netMicros"], made["taxMicros"], made["totalMicros"]) \
+        == (cents("10.08"), cents("1.92"), cents("12.00"))

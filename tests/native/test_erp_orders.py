@@ -322,3 +322,58 @@ def test_stock_moves_by_documents_and_counts_only(shop: Shop) -> None:
     assert set(shop.erp.seen.json()["error"]["fields"]) == {"on_hand", "reserved", "available"}
     changed = shop.erp.patch("stock_levels", shop.level, earmarked="5")
     assert (changed["earmarked"], changed["available"]) == ("5", "10")
+
+
+def test_part_invoices_share_the_orders_discount_to_the_cent(shop: Shop) -> None:
+    """10.00 off three lamps: 3.33, 3.34 and 3.33, as they are invoiced."""
+    order = shop.order("3", disc_amount="10.00")
+    assert (order["net"], order["tax"], order["gross"]) == ("20.00", "3.80", "23.80")
+    shop.erp.act("confirm", order)
+    told = []
+    for _ in range(3):
+        shop.erp.act("ship", order, lines=[{"line_no": 1, "qty": "1"}])
+        assert shop.erp.act("invoice", order)["ok"]
+        made = shop.erp.last("invoices")
+        told.append((made["disc_amount"], made["net"], made["gross"]))
+    assert told == [("3.33", "6.67", "7.94"), ("3.34", "6.66", "7.93"), ("3.33", "6.67", "7.94")]
+    assert shop.money()[:2] == ("23.81", "0.00")
+
+
+def test_an_order_in_another_currency_needs_a_rate_to_be_booked(shop: Shop) -> None:
+    order = shop.order("2", currency_code="USD", rate="0.8")
+    assert (order["gross"], order["base_currency"], order["gross_base"]) \
+        == ("23.80", "EUR", "19.04")
+    assert shop.erp.act("confirm", order)["ok"]
+    assert shop.money()[:2] == ("0.00", "19.04")
+    shop.erp.act("ship", order)
+    shop.erp.act("invoice", order)
+    invoice = shop.erp.last("invoices")
+    assert (invoice["rate"], invoice["gross_base"]) == ("0.8", "19.04")
+    assert shop.money()[:2] == ("19.04", "0.00")
+    shop.erp.create("payments", invoice_id=invoice["id"], amount="0.03", reference="P1")
+    assert shop.money()[0] == "19.02"  # 23.77 dollars are 19.016 euros
+    shop.erp.create("payments", invoice_id=invoice["id"], amount="23.77", reference="P2")
+    assert shop.money()[0] == "0.00"
+
+    refused = shop.erp.act("confirm", shop.order("1", currency_code="USD"))
+    assert refused["error"]["code"] == "E422-RATE"
+    assert shop.erp.last("sales_orders")["state"] == "entered"
+
+
+@pytest.mark.parametrize(("currency", "gross"), [("JPY", "12"), ("EUR", "11.90"),
+                                                 ("KWD", "11.900")])
+def test_sums_have_the_decimals_of_their_currency(shop: Shop, currency: str, gross: str) -> None:
+    assert shop.order("1", currency_code=currency)["gross"] == gross
+
+
+@pytest.mark.parametrize(("more", "field"), [
+    ({"disc_pct": "100.5"}, "disc_pct"), ({"disc_amount": "10.01"}, "disc_amount"),
+    ({"disc_amount": "0.005"}, "disc_amount"), ({"rate": "0"}, "rate")])
+def test_what_can_be_no_discount_or_rate_is_refused(shop: Shop, more: dict[str, str],
+                                                    field: str) -> None:
+    shop.erp.call("POST", "/v1/sales_orders", {
+        "customer_id": shop.customer["id"], "currency_code": "EUR", **more,
+        "lines": [{"item_id": shop.lamp["id"], "qty": "1", "price": "10.00"}]})
+    assert code(shop.erp) == (422, "E422-FIELD")
+    assert field in shop.erp.seen.json()["error"]["fields"]
+    assert shop.erp.get("sales_orders")["rows"] == []

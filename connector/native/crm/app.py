@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from connector.native.amounts import Company
 from connector.native.crm import pages
 from connector.native.crm.documents import SUMS
 from connector.native.crm.keys import Answer, Keys
@@ -39,8 +40,8 @@ class Crm:
     """One CRM at work."""
 
     def __init__(self, database: str, token: str, clock: Callable[[], datetime] | None,
-                 rate_limit: int | None) -> None:
-        self.database = opened(database, clock)
+                 rate_limit: int | None, company: Company | None) -> None:
+        self.database = opened(database, clock, company)
         self.token, self.rate_limit = token, rate_limit
         self.faults, self.keys = Faults(), Keys()
         self.hooks = Hooks(self.database, sign, self.faults)
@@ -106,10 +107,10 @@ class Crm:
 
 def create_app(database: str = "sqlite:///native-crm.db", *, token: str = "crm-demo-token",
                clock: Callable[[], datetime] | None = None, faults: bool = False,
-               rate_limit: int | None = None) -> Any:
+               rate_limit: int | None = None, company: Company | None = None) -> Any:
     """The CRM as an ASGI app. `clock` gives an aware UTC time; `faults` offers the fault switch;
-    `rate_limit` is in calls a second."""
-    crm = Crm(database, token, clock, rate_limit)
+    `rate_limit` is in calls a second; `company` says how documents are rounded."""
+    crm = Crm(database, token, clock, rate_limit, company)
 
     @asynccontextmanager
     async def life(_app: FastAPI) -> Any:

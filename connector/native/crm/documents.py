@@ -8,7 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 from connector.native import amounts
-from connector.native.crm.objects import DOCUMENTS, OBJECTS, QUOTE_OPEN
+from connector.native.amounts import HUNDRED, Amounts, Company, Line, Terms
+from connector.native.crm.objects import AMOUNTS, DOCUMENTS, OBJECTS, QUOTE_OPEN
 from connector.native.crm.words import LARGEST, plain
 from connector.native.database import Entry, Transaction
 from connector.native.fields import Errors, F, check
@@ -46,17 +47,17 @@ def _line(spec: F, line: Any, errors: Errors, prefix: str) -> dict[str, Any]:
     return clean
 
 
-def work_out(object: str, data: dict[str, Any], errors: Errors) -> None:
-    """Fill in what follows from the lines."""
-    if object not in DOCUMENTS:
+def work_out(object: str, data: dict[str, Any], company: Company, errors: Errors) -> None:
+    """Fill in what follows from the lines, and refuse what is no amount in its currency."""
+    for name, currency in AMOUNTS.items():
+        amount, code = data.get(name), data.get(currency)
+        if amount and code and not amounts.is_amount(Decimal(amount) / MICRO, code):
+            errors[name] = f"{code} has {amounts.places(code)} decimals"
+    if errors or object not in DOCUMENTS:
         return
     try:
-        nets = [amounts.line_net(Decimal(line["quantity"]),
-                                 Decimal(line["unitPriceMicros"] or 0) / MICRO,
-                                 Decimal(line["discountPercent"])) for line in data["lines"]]
-        sums = amounts.document(zip(nets, (Decimal(line["taxPercent"]) for line in data["lines"]),
-                                    strict=True))
-        figures = [int(exact * MICRO) for exact in (sums.net, sums.tax, sums.total, *nets)]
+        sums = _sums(data, company, errors)
+        figures = [int(exact * MICRO) for exact in (sums.net, sums.tax, sums.total, *sums.lines)]
     except ArithmeticError:
         figures = [LARGEST + 1]
     if max(map(abs, figures)) > LARGEST:
@@ -65,6 +66,20 @@ def work_out(object: str, data: dict[str, Any], errors: Errors) -> None:
     data["netMicros"], data["taxMicros"], data["totalMicros"], *own = figures
     for line, net in zip(data["lines"], own, strict=True):
         line["netMicros"] = net
+
+
+def _sums(data: dict[str, Any], company: Company, errors: Errors) -> Amounts:
+    lines = [Line(Decimal(line["quantity"]), Decimal(line["unitPriceMicros"] or 0) / MICRO,
+                  Decimal(line["discountPercent"]), Decimal(line["taxPercent"]))
+             for line in data["lines"]]
+    terms = Terms(data["currency"], Decimal(data.get("discountPercent") or 0),
+                  Decimal(data.get("discountMicros") or 0) / MICRO,
+                  bool(data.get("taxIncluded")))
+    if not 0 <= terms.discount_percent <= HUNDRED:
+        errors["discountPercent"] = "0 to 100 are taken"
+    if terms.discount and not 0 <= terms.discount <= amounts.gross(lines):
+        errors["discountMicros"] = "at most what the lines cost is taken off"
+    return amounts.work_out(lines, terms, company.rule)
 
 
 def quoted_of(data: dict[str, Any] | None) -> dict[str, Decimal]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import String
 
+from connector.native.amounts import Company
 from connector.native.crm.objects import OBJECTS
 from connector.native.crm.words import LONGEST_ID, Refused, is_id, stamp, utc_instant
 from connector.native.crm.writes import create, preload, restamp
@@ -20,14 +21,16 @@ _CHUNK = 2000
 _OWN = ("id", "createdAt", "updatedAt")
 
 
-def opened(database: str, clock: Callable[[], datetime] | None) -> Database:
+def opened(database: str, clock: Callable[[], datetime] | None,
+           company: Company | None = None) -> Database:
     """A CRM's database, with the time of day where no clock is given."""
     return Database(database, clock or (lambda: datetime.now(UTC)), id_type=String(LONGEST_ID),
-                    unique_reference=False)
+                    unique_reference=False, company=company)
 
 
 def load(database: str, records: Mapping[str, Iterable[Mapping[str, Any]]], *,
-         clock: Callable[[], datetime] | None = None) -> dict[str, int]:
+         clock: Callable[[], datetime] | None = None,
+         company: Company | None = None) -> dict[str, int]:
     """Put records into a database directly, in the API's own words; returns how many by object.
 
     A record may carry its own `id`, so that others can refer to it, and the instants `createdAt`
@@ -35,7 +38,7 @@ def load(database: str, records: Mapping[str, Iterable[Mapping[str, Any]]], *,
     by its `sku`. Raises `ValueError` for the first record that is refused; what was loaded before
     its object's last 2,000 records stays.
     """
-    into = opened(database, clock)
+    into = opened(database, clock, company)
     counts = dict.fromkeys(records, 0)
     try:
         for object, rows in records.items():

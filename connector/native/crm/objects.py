@@ -14,7 +14,7 @@ from connector.native.crm.words import (
     utc_instant,
     whole,
 )
-from connector.native.fields import F, Spec, anything, boolean, choice, code, iso_date
+from connector.native.fields import F, Spec, anything, boolean, choice, code, iso_date, rate
 
 LARGEST_LINE_NO = 999_999_999
 QUOTE_OPEN = ("Sent", "Accepted")
@@ -50,6 +50,9 @@ def _lines(*, required: bool = True, **more: F) -> F:
 
 
 _CURRENCY = F(code(3), required=True)
+_TERMS = {"discountPercent": _number(0), "discountMicros": F(whole(), default=0, json="integer"),
+          "taxIncluded": _flag(), "exchangeRate": F(rate), "companyCurrency": F(code(3)),
+          "rateDate": F(iso_date), "totalCompanyMicros": _micros()}
 _SUMS = {"netMicros": _micros(read_only=True), "taxMicros": _micros(read_only=True),
          "totalMicros": _micros(read_only=True)}
 
@@ -90,7 +93,7 @@ _OWN: dict[str, dict[str, F]] = {
         "status": F(choice("Draft", "Sent", "Accepted", "Rejected", "Expired", "Ordered"),
                     default="Draft"),
         "currency": _CURRENCY, "validUntil": F(iso_date), "warehouse": _text(20),
-        "customerReference": _text(), "lines": _lines(remark=_text(1000)), **_SUMS,
+        "customerReference": _text(), "lines": _lines(remark=_text(1000)), **_TERMS, **_SUMS,
         "remark": _text(4000), "erpQuoteNumber": _text(40),
     },
     "orders": {
@@ -99,7 +102,8 @@ _OWN: dict[str, dict[str, F]] = {
         "status": F(choice("Draft", "Confirmed", "PartiallyShipped", "Shipped", "Invoiced", "Paid",
                            "Cancelled"), default="Draft"),
         "orderDate": F(iso_date), "currency": _CURRENCY, "warehouse": _text(20),
-        "customerReference": _text(), "lines": _lines(quantityShipped=_number(0)), **_SUMS,
+        "customerReference": _text(), "lines": _lines(quantityShipped=_number(0)),
+        **_TERMS, **_SUMS,
         "remark": _text(4000), "erpOrderNumber": _text(40),
     },
     "shipments": {
@@ -114,7 +118,8 @@ _OWN: dict[str, dict[str, F]] = {
         "accountId": _ref("accounts", required=True), "orderId": _ref("orders"),
         "issuedOn": F(iso_date), "dueOn": F(iso_date), "currency": _CURRENCY,
         "status": F(choice("Open", "PartiallyPaid", "Paid", "Credited"), default="Open"),
-        "lines": _lines(required=False), **_SUMS, "balanceMicros": _micros(), "disputed": _flag(),
+        "lines": _lines(required=False), **_TERMS, **_SUMS,
+        "balanceMicros": _micros(), "disputed": _flag(),
         "promisedPaymentDate": F(iso_date),
     },
     "stockLevels": {
@@ -152,6 +157,10 @@ NUMBERED = {"quotes": "Q", "orders": "O"}
 UNIQUE = {"products": "sku", "stockLevels": "warehouse"}
 """Objects whose natural key belongs to one record, and the field that is told where it is taken."""
 DOCUMENTS = ("quotes", "orders", "invoices")
+AMOUNTS = {"creditLimitMicros": "currency", "balanceMicros": "currency",
+           "amountMicros": "currency", "discountMicros": "currency",
+           "totalCompanyMicros": "companyCurrency"}
+"""Fields with amounts, and those with their currencies."""
 
 
 def natural_key(object: str, data: dict[str, object]) -> str | None:

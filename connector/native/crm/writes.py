@@ -131,7 +131,7 @@ def create(transaction: Transaction, object: str, body: Any, id: str | None = No
     errors: Errors = {}
     data = _checked(transaction, object, body, errors, partial=False)
     if not errors:
-        work_out(object, data, errors)
+        work_out(object, data, transaction.database.company, errors)
     key = None if errors else natural_key(object, data)
     if not errors:
         _check_key(transaction, object, key, errors)
@@ -157,7 +157,7 @@ def change(transaction: Transaction, entry: Entry, body: Any) -> Entry:
     before = entry.data
     after = {**before, **_checked(transaction, entry.object, body, errors, partial=True)}
     if not errors:
-        work_out(entry.object, after, errors)
+        work_out(entry.object, after, transaction.database.company, errors)
     key = None if errors else natural_key(entry.object, after)
     if not errors and key != entry.natural:
         _check_key(transaction, entry.object, key, errors)

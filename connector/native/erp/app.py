@@ -16,6 +16,7 @@ from sqlalchemy import Integer
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
+from connector.native.amounts import Company
 from connector.native.database import Database, Entry, Transaction, dumps, loads
 from connector.native.erp import billing, orders
 from connector.native.erp.merging import merge
@@ -34,8 +35,10 @@ _FILTERED = {"item_code": "items", "vat_no": "customers"}
 class Erp:
     """One ERP at work."""
 
-    def __init__(self, database: str, api_key: str, clock: Callable[[], datetime]) -> None:
-        self.database = Database(database, clock, id_type=Integer, unique_reference=True)
+    def __init__(self, database: str, api_key: str, clock: Callable[[], datetime],
+                 company: Company | None) -> None:
+        self.database = Database(database, clock, id_type=Integer, unique_reference=True,
+                                 company=company)
         self.api_key, self.faults = api_key, Faults()
         self.hooks = Hooks(self.database, sign, self.faults)
 
@@ -160,10 +163,11 @@ def _acted(transaction: Transaction, action: str,
 
 
 def create_app(database: str = "sqlite:///native-erp.db", *, api_key: str = "erp-demo-key",
-               clock: Callable[[], datetime] | None = None, faults: bool = False) -> Any:
-    """The ERP as an ASGI app. `clock` gives an aware UTC time; `faults` offers the fault
-    switch."""
-    erp = Erp(database, api_key, clock or (lambda: datetime.now(UTC)))
+               clock: Callable[[], datetime] | None = None, faults: bool = False,
+               company: Company | None = None) -> Any:
+    """The ERP as an ASGI app. `clock` gives an aware UTC time; `faults` offers the fault switch;
+    `company` says which currency its books are in and how documents are rounded."""
+    erp = Erp(database, api_key, clock or (lambda: datetime.now(UTC)), company)
 
     @asynccontextmanager
     async def life(_app: FastAPI) -> Any:

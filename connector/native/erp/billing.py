@@ -3,55 +3,90 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 
 from connector.native import amounts
+from connector.native.amounts import Company
 from connector.native.database import Entry, Transaction
-from connector.native.erp.rows import add, sums
-from connector.native.erp.words import Refused, dmy, money, number, today
+from connector.native.erp.objects import TERMS
+from connector.native.erp.rows import Row, add, in_books, priced, sums
+from connector.native.erp.words import Refused, dmy, money, number, quantity, today
 
-TERMS = {"14D": 14, "30D": 30, "60D": 60, "COD": 0, "ADV": 0}
+DUE = {"14D": 14, "30D": 30, "60D": 60, "COD": 0, "ADV": 0}
 """Days until an invoice is due."""
 
 
-def customer_of(transaction: Transaction, document: Entry) -> Entry:
+def customer_of(transaction: Transaction, document: Row) -> Entry:
     """The customer of an order or invoice."""
-    customer = transaction.get("customers", document.data["customer_id"])
+    customer = transaction.get("customers", document["customer_id"])
     if customer is None:
-        raise Refused("E404", f"there is no customer {document.data['customer_id']}")
+        raise Refused("E404", f"there is no customer {document['customer_id']}")
     return customer
+
+
+def in_account(transaction: Transaction, document: Row, amount: Decimal) -> Decimal:
+    """An amount of a document in the currency of its customer's account. Raises `Refused` where
+    that is another one and no rate leads there."""
+    customer = customer_of(transaction, document)
+    company = transaction.database.company
+    account = customer.data["finance"]["currency_code"]
+    if document["currency_code"] == account:
+        return amount
+    booked = in_books(document, amount, company) if account == company.currency else None
+    if booked is None:
+        raise Refused("E422-RATE", f"the document is in {document['currency_code']}, the "
+                      f"customer's account in {account}, and there is no rate between them",
+                      {"rate": f"what one {document['currency_code']} is worth in {account}"})
+    return number(booked)
 
 
 def move(transaction: Transaction, customer: Entry, *, balance: Decimal = Decimal(0),
          open_orders: Decimal = Decimal(0)) -> None:
     """Move what a customer owes and has ordered."""
     finance = customer.data["finance"]
-    finance["balance"] = money(number(finance["balance"]) + balance)
-    finance["open_orders"] = money(number(finance["open_orders"]) + open_orders)
+    for name, by in (("balance", balance), ("open_orders", open_orders)):
+        finance[name] = money(number(finance[name]) + by, finance["currency_code"])
     transaction.touch(customer)
 
 
-def weight(order: Entry) -> Decimal:
+def weight(order: Entry, company: Company) -> Decimal:
     """What an order weighs in its customer's `open_orders`: the gross of what isn't invoiced."""
     if order.data["state"] not in ("confirmed", "part_delivered", "delivered"):
         return Decimal(0)
-    return amounts.document(
-        (amounts.line_net(number(line["qty"]) - number(line["qty_invoiced"]),
-                          number(line["price"]), number(line["disc_pct"])),
-         number(line["tax_pct"])) for line in order.data["lines"]).total
+    data = order.data
+    left = {**data, "lines": [{**line, "qty": number(line["qty"]) - number(line["qty_invoiced"])}
+                              for line in data["lines"]],
+            "disc_amount": number(data.get("disc_amount")) - discount_invoiced(order, company)}
+    sums(left, company)
+    return number(left["gross"])
 
 
-def add_invoice(transaction: Transaction, order: Entry, lines: list[dict[str, Any]]) -> Entry:
-    """An invoice for lines of an order, due by the customer's terms."""
+def discount_invoiced(order: Entry, company: Company) -> Decimal:
+    """What of the order's own discount is on its invoices: the share of the lines that are."""
+    data = order.data
+    discount = number(data.get("disc_amount"))
+    whole = amounts.gross(priced(data["lines"])) if discount else None
+    if not whole:
+        return Decimal(0)
+    done = amounts.gross(priced({**line, "qty": line["qty_invoiced"]} for line in data["lines"]))
+    with localcontext(amounts.EXACT):
+        return amounts.rounded(discount * done / whole, data["currency_code"], company.rule)
+
+
+def add_invoice(transaction: Transaction, order: Entry, lines: list[dict[str, Any]],
+                discount: Decimal) -> Entry:
+    """An invoice for lines of an order, less `discount`, due by the customer's terms."""
     issued = today(transaction.now)
-    terms = customer_of(transaction, order).data["terms"]
+    terms = customer_of(transaction, order.data).data["terms"]
     data: dict[str, Any] = {
         "kind": "invoice", "customer_id": order.data["customer_id"], "sales_order_id": order.id,
-        "issued_on": dmy(issued), "due_on": dmy(issued + timedelta(days=TERMS[terms])),
+        "issued_on": dmy(issued), "due_on": dmy(issued + timedelta(days=DUE[terms])),
         "currency_code": order.data["currency_code"], "state": "open", "lines": lines,
-        "dispute": False, "promised_on": None}
-    sums(data)
+        "dispute": False, "promised_on": None,
+        **{name: order.data.get(name) for name in TERMS},
+        "disc_amount": quantity(discount)}
+    sums(data, transaction.database.company)
     data["open_amount"] = data["gross"]
     (id,) = transaction.next_ids("invoices", 1)
     return add(transaction, "invoices", id, data)
@@ -67,10 +102,14 @@ def pay(transaction: Transaction, row: dict[str, Any]) -> None:
         raise Refused("E422-AMOUNT", f"{amount} can't be paid on invoice "
                       f"{invoice.data['invoice_no']}, {still} is open",
                       {"amount": "is more than is open"})
-    invoice.data["open_amount"] = money(still - amount)
+    code = invoice.data["currency_code"]
+    if not amounts.is_amount(amount, code):
+        raise Refused("E422-AMOUNT", f"{amount} is no amount in {code}",
+                      {"amount": f"{code} has {amounts.places(code)} decimals"})
+    invoice.data["open_amount"] = money(still - amount, code)
     invoice.data["state"] = "paid" if still == amount else "part_paid"
     transaction.touch(invoice)
-    move(transaction, customer_of(transaction, invoice), balance=-amount)
+    _owe(transaction, invoice, still, still - amount)
     settle_order(transaction, invoice)
 
 
@@ -96,13 +135,22 @@ def credit(transaction: Transaction, invoice_id: int) -> Entry:
         raise Refused("E409-STATE", f"{invoice.data['invoice_no']} can't be credited")
     still = number(invoice.data["open_amount"])
     (id,) = transaction.next_ids("invoices", 1)
+    none = money(Decimal(0), invoice.data["currency_code"])
     note = add(transaction, "invoices", id, {
-        **{k: invoice.data[k] for k in ("customer_id", "sales_order_id", "currency_code", "lines",
-                                        "net", "tax", "gross")},
+        **{k: invoice.data.get(k) for k in (
+            "customer_id", "sales_order_id", "currency_code", "lines", *TERMS, "net", "tax",
+            "gross", "base_currency", "gross_base")},
         "kind": "credit_note", "issued_on": dmy(today(transaction.now)),
-        "due_on": dmy(today(transaction.now)), "state": "credited", "open_amount": "0.00",
+        "due_on": dmy(today(transaction.now)), "state": "credited", "open_amount": none,
         "dispute": False, "promised_on": None})
-    invoice.data.update(state="credited", open_amount="0.00", dispute=False)
+    invoice.data.update(state="credited", open_amount=none, dispute=False)
     transaction.touch(invoice)
-    move(transaction, customer_of(transaction, invoice), balance=-still)
+    _owe(transaction, invoice, still, Decimal(0))
     return note
+
+
+def _owe(transaction: Transaction, invoice: Entry, before: Decimal, after: Decimal) -> None:
+    """Move the customer's balance from one open amount of an invoice to another."""
+    move(transaction, customer_of(transaction, invoice.data),
+         balance=in_account(transaction, invoice.data, after)
+         - in_account(transaction, invoice.data, before))

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
+from connector.native.amounts import Company
 from connector.native.database import Entry, Transaction
 from connector.native.erp.app import LARGEST_BULK, Erp, paid, result
 from connector.native.erp.objects import OBJECTS
@@ -19,7 +20,8 @@ _OWN = ("id", "modified", "created")
 
 
 def load(database: str, records: Mapping[str, Iterable[Mapping[str, Any]]], *,
-         clock: Callable[[], datetime] | None = None) -> dict[str, int]:
+         clock: Callable[[], datetime] | None = None,
+         company: Company | None = None) -> dict[str, int]:
     """Put records into a database directly, in the API's own words; returns how many by object.
 
     A record may carry its own `id`, so that others can refer to it, and the instants `modified`
@@ -28,7 +30,7 @@ def load(database: str, records: Mapping[str, Iterable[Mapping[str, Any]]], *,
     carried out in order. Raises `ValueError` for the first record or action that is refused; what
     was loaded besides it stays.
     """
-    erp = Erp(database, "", clock or (lambda: datetime.now(UTC)))
+    erp = Erp(database, "", clock or (lambda: datetime.now(UTC)), company)
     counts = dict.fromkeys(records, 0)
     try:
         for object, rows in records.items():

@@ -17,12 +17,15 @@ from connector.native.fields import (
     choice,
     code,
     dmy_date,
+    rate,
     required_text,
     text,
     whole,
 )
 
 LINES = ("quotations", "sales_orders")
+TERMS = ("disc_pct", "disc_amount", "prices_with_tax", "rate", "rate_date")
+"""What of a document's header its amounts depend on."""
 
 
 def _text(longest: int = 255) -> F:
@@ -54,6 +57,10 @@ def _lines(**more: F) -> F:
 
 
 _CURRENCY = F(code(3), required=True)
+_TERMS = {"disc_pct": _quantity(), "disc_amount": _quantity(),
+          "prices_with_tax": F(boolean, default=False, json="boolean"),
+          "rate": F(rate), "rate_date": F(dmy_date)}
+_BOOKED = {"base_currency": _told(), "gross_base": _told()}
 _SUMS = {"net": _money(read_only=True), "tax": _money(read_only=True),
          "gross": _money(read_only=True)}
 _ARCHIVED = F(boolean, default=False, json="boolean")
@@ -104,7 +111,8 @@ _OWN: dict[str, dict[str, F]] = {
         "quotation_no": _told(), "customer_id": _ref("customers", required=True),
         "state": F(choice("open", "won", "lost", "ordered"), default="open"),
         "valid_to": F(dmy_date), "currency_code": _CURRENCY, "warehouse": _text(20),
-        "your_ref": _text(), "lines": _lines(price_note=_told(), stock_note=_told()), **_SUMS,
+        "your_ref": _text(), "lines": _lines(price_note=_told(), stock_note=_told()),
+        **_TERMS, **_SUMS, **_BOOKED,
         "remark": _told(), "sales_order_id": _told(kind="integer"),
     },
     "sales_orders": {
@@ -113,7 +121,7 @@ _OWN: dict[str, dict[str, F]] = {
         "ordered_on": F(dmy_date), "currency_code": _CURRENCY, "warehouse": _text(20),
         "your_ref": _text(), "lines": _lines(qty_delivered=_quantity(read_only=True),
                                              qty_invoiced=_quantity(read_only=True)),
-        **_SUMS, "block": _told(),
+        **_TERMS, **_SUMS, **_BOOKED, "block": _told(),
     },
     "deliveries": {
         "delivery_no": _told(), "sales_order_id": _told(kind="integer"), "shipped_at": _told(),
@@ -126,7 +134,9 @@ _OWN: dict[str, dict[str, F]] = {
         "invoice_no": _told(), "kind": _told(), "customer_id": _told(kind="integer"),
         "sales_order_id": _told(kind="integer"), "issued_on": _told(), "due_on": _told(),
         "currency_code": _told(), "state": _told(),
-        "lines": F(anything, read_only=True, json="array", nested=_lines().nested), **_SUMS,
+        "lines": F(anything, read_only=True, json="array", nested=_lines().nested),
+        **{name: _told(field.default, field.json) for name, field in _TERMS.items()}, **_SUMS,
+        **_BOOKED,
         "open_amount": _told(), "dispute": F(boolean, default=False, json="boolean"),
         "promised_on": F(dmy_date),
     },

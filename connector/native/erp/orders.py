@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
-from connector.native import amounts
 from connector.native.database import Entry, Transaction
 from connector.native.erp import billing
 from connector.native.erp.rows import add, settle, stock_keys
@@ -65,9 +65,9 @@ def confirm(transaction: Transaction, order: Entry, _row: Row) -> None:
         return
     if order.data["state"] != "entered":
         raise _wrong_state(order, "confirmed")
-    customer = billing.customer_of(transaction, order)
+    customer = billing.customer_of(transaction, order.data)
     finance = customer.data["finance"]
-    gross = number(order.data["gross"])
+    gross = billing.in_account(transaction, order.data, number(order.data["gross"]))
     over = number(finance["balance"]) + number(finance["open_orders"]) + gross \
         - number(finance["credit_limit"])
     if finance["on_hold"] or over > 0:
@@ -80,7 +80,8 @@ def confirm(transaction: Transaction, order: Entry, _row: Row) -> None:
 
 def _block(transaction: Transaction, order: Entry, customer: Entry, over: Decimal) -> None:
     finance = customer.data["finance"]
-    reason = f"credit limit {finance['credit_limit']} exceeded by {money(over)}" if over > 0 \
+    by = money(over, finance["currency_code"])
+    reason = f"credit limit {finance['credit_limit']} exceeded by {by}" if over > 0 \
         else "customer is on hold"
     if order.data["block"] != reason:
         order.data["block"] = reason
@@ -164,24 +165,26 @@ def _wanted(lines: Mapping[int, Row], given: Any) -> dict[int, Decimal]:
 
 def invoice(transaction: Transaction, order: Entry, _row: Row) -> None:
     """Invoice what was delivered and isn't invoiced yet."""
-    weight = billing.weight(order)
+    company = transaction.database.company
+    weight, discount = billing.weight(order, company), billing.discount_invoiced(order, company)
     lines = []
     for line in order.data["lines"]:
         amount = number(line["qty_delivered"]) - number(line["qty_invoiced"])
         if amount > 0:
-            net = amounts.line_net(amount, number(line["price"]), number(line["disc_pct"]))
             lines.append({**{k: line[k] for k in ("line_no", "item_id", "text", "price",
                                                   "disc_pct", "tax_pct")},
-                          "qty": quantity(amount), "amount": money(net)})
+                          "qty": quantity(amount)})
             line["qty_invoiced"] = line["qty_delivered"]
     if not lines:
         raise Refused("E409-STATE", f"nothing of order {order.data['order_no']} is to be invoiced")
-    made = billing.add_invoice(transaction, order, lines)
-    customer = billing.customer_of(transaction, order)
+    made = billing.add_invoice(transaction, order, lines,
+                               billing.discount_invoiced(order, company) - discount)
+    customer = billing.customer_of(transaction, order.data)
     if order.data["state"] == "delivered":
         order.data["state"] = "invoiced"
-    billing.move(transaction, customer, balance=number(made.data["gross"]),
-                 open_orders=billing.weight(order) - weight)
+    in_account = partial(billing.in_account, transaction, order.data)
+    billing.move(transaction, customer, balance=in_account(number(made.data["gross"])),
+                 open_orders=in_account(billing.weight(order, company)) - in_account(weight))
     transaction.touch(order)
 
 
@@ -193,8 +196,9 @@ def cancel(transaction: Transaction, order: Entry, _row: Row) -> None:
         raise _wrong_state(order, "cancelled")
     if order.data["state"] == "confirmed":
         _reserve(transaction, order, Decimal(-1))
-        billing.move(transaction, billing.customer_of(transaction, order),
-                     open_orders=-number(order.data["gross"]))
+        gross = billing.in_account(transaction, order.data, number(order.data["gross"]))
+        billing.move(transaction, billing.customer_of(transaction, order.data),
+                     open_orders=-gross)
     order.data.update(state="void", block=None)
     transaction.touch(order)
 

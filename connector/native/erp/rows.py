@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from connector.native import amounts
+from connector.native.amounts import Company, Line, Terms
 from connector.native.database import Entry, Transaction
 from connector.native.erp.objects import (
     FINAL,
@@ -14,6 +15,7 @@ from connector.native.erp.objects import (
     NOT_CREATED,
     NUMBERS,
     OBJECTS,
+    TERMS,
     UNIQUE,
     natural_key,
 )
@@ -31,7 +33,7 @@ from connector.native.fields import Errors, Spec, check
 
 Row = Mapping[str, Any]
 _EDITABLE = {"sales_orders": "entered", "quotations": "open"}
-_LOCKED = ("customer_id", "currency_code", "warehouse", "lines")
+_LOCKED = ("customer_id", "currency_code", "warehouse", "lines", *TERMS)
 _LINE = tuple(n for n, f in OBJECTS["quotations"]["lines"].nested.items() if not f.read_only)
 
 
@@ -287,15 +289,11 @@ def settle(transaction: Transaction, entry: Entry) -> None:
     """Work out what follows from a record's fields."""
     data = entry.data
     if entry.object in LINES:
-        for line in data["lines"]:
-            line["amount"] = money(amounts.line_net(number(line["qty"]), number(line["price"]),
-                                                    number(line["disc_pct"])))
-            if entry.object == "sales_orders":
-                line.setdefault("qty_delivered", "0")
-                line.setdefault("qty_invoiced", "0")
-                line["qty_delivered"] = line["qty_delivered"] or "0"
-                line["qty_invoiced"] = line["qty_invoiced"] or "0"
-        sums(data)
+        for line in data["lines"] if entry.object == "sales_orders" else ():
+            for name in ("qty_delivered", "qty_invoiced"):
+                line[name] = line.get(name) or "0"
+        _check_discounts(data)
+        sums(data, transaction.database.company)
     if entry.object == "quotations":
         _remarks(transaction, data)
     if entry.object == "stock_levels":
@@ -304,11 +302,51 @@ def settle(transaction: Transaction, entry: Entry) -> None:
         data["available"] = quantity(number(data["on_hand"]) - number(data["reserved"]))
 
 
-def sums(data: dict[str, Any]) -> None:
-    """A document's sums from its lines' amounts."""
-    worked = amounts.document((number(line["amount"]), number(line["tax_pct"]))
-                              for line in data["lines"])
-    data.update(net=money(worked.net), tax=money(worked.tax), gross=money(worked.total))
+def sums(data: dict[str, Any], company: Company) -> None:
+    """A document's sums, each line's share of its net, and what it comes to in the company's own
+    currency where it is in another one and has a rate."""
+    code = data["currency_code"]
+    worked = amounts.work_out(priced(data["lines"]), _terms(data), company.rule)
+    for line, net in zip(data["lines"], worked.lines, strict=True):
+        line["amount"] = money(net, code)
+    data.update(net=money(worked.net, code), tax=money(worked.tax, code),
+                gross=money(worked.total, code), base_currency=None, gross_base=None)
+    if code != company.currency:
+        data["base_currency"] = company.currency
+        data["gross_base"] = in_books(data, worked.total, company)
+
+
+def _terms(data: Row) -> Terms:
+    return Terms(data["currency_code"], number(data.get("disc_pct")),
+                 number(data.get("disc_amount")), bool(data.get("prices_with_tax")))
+
+
+def _check_discounts(data: Row) -> None:
+    errors: Errors = {}
+    terms, lines = _terms(data), priced(data["lines"])
+    if not 0 <= terms.discount_percent <= amounts.HUNDRED:
+        errors["disc_pct"] = "0 to 100 are taken"
+    if not amounts.is_amount(terms.discount, terms.currency):
+        errors["disc_amount"] = f"{terms.currency} has {amounts.places(terms.currency)} decimals"
+    elif terms.discount and not 0 <= terms.discount <= amounts.gross(lines):
+        errors["disc_amount"] = "at most what the lines cost is taken off"
+    if errors:
+        raise Refused("E422-FIELD", ", ".join(errors) + " not accepted", errors)
+
+
+def priced(lines: Iterable[Row]) -> list[Line]:
+    """Lines as the arithmetic takes them."""
+    return [Line(*(number(line[name]) for name in ("qty", "price", "disc_pct", "tax_pct")))
+            for line in lines]
+
+
+def in_books(data: Row, amount: Decimal, company: Company) -> str | None:
+    """An amount of a document in the company's own currency, by the document's rate (what one
+    unit of its currency is worth); None without a rate."""
+    if not data.get("rate"):
+        return None
+    exact = amounts.EXACT.multiply(amount, number(data["rate"]))
+    return money(amounts.rounded(exact, company.currency, company.rule), company.currency)
 
 
 def _remarks(transaction: Transaction, data: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from connector.native.amounts import places
 from connector.native.fields import Errors, Kind, decimal_as_text
 
 ZONE = ZoneInfo("Europe/Berlin")
@@ -71,9 +72,9 @@ def number(text: Any) -> Decimal:
     return Decimal(text or 0)
 
 
-def money(exact: Decimal) -> str:
-    """An amount as text."""
-    return decimal_as_text(exact, 2)
+def money(exact: Decimal, currency: str = "EUR") -> str:
+    """An amount as text, with the decimals of its currency."""
+    return decimal_as_text(exact, places(currency))
 
 
 def quantity(exact: Decimal) -> str:
