@@ -261,6 +261,17 @@ class UnitOfWork(Protocol):
         """Only the external IDs, by canonical ID; an alias's only where there is nothing else."""
         ...
 
+    def replaced(self, pair: str, entity: str, system: str,
+                 external_ids: Collection[str]) -> set[str]:
+        """Those of them that name a deleted record in whose place another one stands."""
+        ...
+
+    def referring(self, pair: str, entity: str, system: str,
+                  canonical_ids: Collection[str]) -> list[str]:
+        """The external IDs of one side's living records that name one of these, as last seen;
+        some that name none may be among them. Reads all links of that side: for rare events."""
+        ...
+
     def save_links(self, pair: str, links: Sequence[Link]) -> None:
         """Insert or replace links, by (entity, system, external_id)."""
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from threading import Lock
@@ -49,6 +49,28 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [_plain(v) for v in value]
     return value
+
+
+def told_apart(base: Any, crm: Any, erp: Any) -> tuple[Any, Any, Any]:
+    """The base and both values of a conflict for a table; of whole records and lines only the
+    fields in which they differ from the base."""
+    if not isinstance(base, Mapping):
+        return base, crm, erp
+    sides = [side for side in (crm, erp) if isinstance(side, Mapping)]
+    names = [name for name in base if any(side.get(name) != base[name] for side in sides)]
+
+    def fields(record: Any) -> Any:
+        if not isinstance(record, Mapping):
+            return record
+        return ", ".join(f"{name} {_cell(record.get(name))}" for name in names) or "as agreed"
+
+    return fields(base), fields(crm), fields(erp)
+
+
+def _cell(value: Any) -> str:
+    from connector.domain.values import shown
+
+    return f"{len(value)} lines" if isinstance(value, list | tuple) else shown(value)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from connector.cli.common import Json, PairName, opened, print_json, print_table, say
+from connector.cli.common import Json, PairName, opened, print_json, print_table, say, told_apart
 from connector.errors import RunFailed
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def list_conflicts(
         return
     print_table(f"{len(found)} conflicts",
                 ("no", "entity", "record", "field", "base", "CRM", "ERP", "state", "by"),
-                [(str(c.id), c.entity, c.title, c.path or c.kind, c.base, c.crm, c.erp,
+                [(str(c.id), c.entity, c.title, c.path or c.kind, *told_apart(c.base, c.crm, c.erp),
                   c.state.value, c.settled_by) for c in found])
 
 
@@ -56,9 +56,10 @@ def show_conflict(context: typer.Context, number: Number, json: Json = False) ->
     if json:
         print_json(conflict)
         return
+    base, crm, erp = told_apart(conflict.base, conflict.crm, conflict.erp)
     print_table(f"Conflict {conflict.id}: {conflict.entity} {conflict.title}", ("", ""), [
         ("field", conflict.path or "(the whole record)"), ("kind", conflict.kind),
-        ("last agreed", conflict.base), ("CRM", conflict.crm), ("ERP", conflict.erp),
+        ("last agreed", base), ("CRM", crm), ("ERP", erp),
         ("state", conflict.state.value), ("settled by", conflict.settled_by),
         ("canonical ID", conflict.canonical_id), ("run", conflict.run_id),
         ("since", conflict.opened_at)])

@@ -16,6 +16,7 @@ from connector.cli.common import (
     print_table,
     progress,
     say,
+    told_apart,
 )
 
 if TYPE_CHECKING:
@@ -138,8 +139,6 @@ def status(context: typer.Context, pair: PairName = None, json: Json = False) ->
 
 def print_actions(actions: Any) -> None:
     """A plan as tables: what each step changes, and the rule behind it."""
-    from connector.domain.values import shown
-
     rows = []
     for action in actions:
         head = (action.entity, action.kind.value, action.target or "", action.title)
@@ -148,10 +147,17 @@ def print_actions(actions: Any) -> None:
         for i, change in enumerate(action.changes):
             what = f"{change.path}: {_brief(change.before)} → {_brief(change.after)}"
             rows.append((*(head if i == 0 else ("",) * 4), what, change.rule))
-        rows += [("", "", "", "", f"conflict on {c.path}: CRM {shown(c.crm)}, ERP {shown(c.erp)}",
-                  c.settled_by or "waits for a person") for c in action.conflicts]
+        rows += [("", "", "", "", _conflict(c), c.settled_by or "waits for a person")
+                 for c in action.conflicts]
     print_table(f"Plan: {_summary(actions)}",
                 ("entity", "step", "written to", "record", "field: before → after", "why"), rows)
+
+
+def _conflict(conflict: Any) -> str:
+    from connector.domain.values import shown
+
+    _, crm, erp = told_apart(conflict.base, conflict.crm, conflict.erp)
+    return f"conflict on {conflict.path or 'the record'}: CRM {shown(crm)}, ERP {shown(erp)}"
 
 
 def _brief(value: Any) -> str:

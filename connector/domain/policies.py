@@ -15,7 +15,7 @@ Direction = Literal["two_way", "to_erp", "to_crm", "create_only"]
 Resolution = Literal["manual", "prefer_crm", "prefer_erp", "prefer_crm_unless_blank",
                      "prefer_erp_unless_blank", "fail"]
 OnBlank = Literal["propagate", "ignore", "fill_only"]
-OnDelete = Literal["deactivate", "propagate", "unlink", "manual"]
+OnDelete = Literal["deactivate", "propagate", "restore", "unlink", "manual"]
 BornIn = Literal["either", "crm", "erp"]
 
 CRM: Role = "crm"

@@ -167,7 +167,8 @@ def _recover_creates(session: Session, batch: Batch) -> None:
     references = [intent.reference for intent in batch.intents]
     found: dict[str, RemoteRecord] = {}
     for start in range(0, len(references), size):
-        found.update(adapter.find(batch.object, references[start:start + size]))
+        found.update({reference: record for reference, record in adapter.find(
+            batch.object, references[start:start + size]).items() if not record.deleted})
     if found:
         results = [WriteResult(WriteStatus.CREATED, found[i.reference]) if i.reference in found
                    else WriteResult(WriteStatus.RETRY, error="was not created")

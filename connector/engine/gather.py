@@ -87,6 +87,7 @@ class Gathering:
         self.changes: dict[tuple[str, str], Change] = {}
         self.records: dict[int, dict[str, Any]] = {}
         self.groups: dict[str, Group] = {}
+        self.stale: dict[int, frozenset[str]] = {}
         self.became = uow.redirects(pair.name)
 
     def run(self, changes: Sequence[Change]) -> Gathered:
@@ -178,20 +179,42 @@ class Gathering:
                 and not c.deleted and not c.derived_from and not self._is_alias(c)]
         wanted = [ref for c in mine for ref in mapping.references(c.payload)]
         known = references(self.uow, self.pair, side, wanted, self.planned)
+        replaced = self._replaced(side, known)
         for change in mine:
             link = self.links.get((side.system, change.external_id))
             try:
                 if not mapping.selects(change.payload):
                     self.out.skipped.append((change, "not selected by the mapping"))
                     continue
-                self.records[change.id] = mapping.decode(
+                record = self.records[change.id] = mapping.decode(
                     change.payload, lambda entity, ext: known.get((entity, ext)),
                     self._previous(link))
+                self._note_stale(change, record, {known[ref] for ref in replaced.intersection(
+                    mapping.references(change.payload))} if replaced else set())
             except ParentMissing as missing:
                 entity, _, ext = missing.wanted.partition(":")
                 self.out.waiting.append((change, f"{entity}:{side.system}:{ext}", str(missing)))
             except RecordFailed as failure:
                 self.out.failed.append((change, failure))
+
+    def _replaced(self, side: Side, known: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+        """The references among those known that name a deleted record with a successor."""
+        by_entity: dict[str, set[str]] = defaultdict(set)
+        for entity, external_id in known:
+            by_entity[entity].add(external_id)
+        return {(entity, external_id) for entity, ids in by_entity.items() for external_id in
+                self.uow.replaced(self.pair.name, entity, side.system, ids)}
+
+    def _note_stale(self, change: Change, record: Mapping[str, Any], ids: set[str]) -> None:
+        """Note which fields of a record name one of these restored records by its old ID."""
+        if not ids:
+            return
+        spec = ENTITIES[self.entity]
+        named = {name for name, f in spec.fields.items() if f.to and record.get(name) in ids}
+        if any(f.to and line.get(name) in ids for line in record.get("lines", ())
+               for name, f in spec.line_fields.items()):
+            named.add("lines")
+        self.stale[change.id] = frozenset(named)
 
     def _previous(self, link: Link | None) -> dict[str, Any] | None:
         if link is None:
@@ -218,9 +241,18 @@ class Gathering:
             if record is None:
                 continue
             if link is not None:
-                self._join(link.canonical_id, role, change, record)
+                self._back(self._join(link.canonical_id, role, change, record), role, link)
             elif (canonical_id := self._first_contact(change, role)) is not None:
                 self._place(canonical_id, role, change, record)
+
+    def _back(self, group: Group, role: Role, link: Link) -> None:
+        """Note where a record that was deleted or archived is there again."""
+        record = group.sides[role].record or {}
+        if link.seen is None:
+            group.came_back.add(role)
+        elif link.seen.get("active") is False and record.get("active") is True \
+                and role in self.pair.rules[self.entity].archives:
+            group.unarchived.add(role)
 
     def _place(self, canonical_id: str, role: Role, change: Change,
                record: dict[str, Any]) -> None:
@@ -253,7 +285,8 @@ class Gathering:
             self.out.heirs.append((change, heir))
             return
         group = self._join(link.canonical_id, role, change, None)
-        group.deleted_now.add(role)
+        if link.seen is not None:  # else it is known already: everything is being read again
+            group.deleted_now.add(role)
 
     def _join(self, canonical_id: str, role: Role, change: Change,
               record: dict[str, Any] | None, *, virtual: bool = False) -> Group:
@@ -261,6 +294,8 @@ class Gathering:
         group.sides[role] = Seen(change.external_id, change.version, record, virtual,
                                  self._changed_at(change))
         group.changes.append(change)
+        if change.id in self.stale:
+            group.stale[role] = self.stale[change.id]
         if change.match_key:
             group.match_keys.add(change.match_key)
         return group
@@ -333,12 +368,11 @@ class Gathering:
         return self.origins.get((system, external_id)) or self._own_id(system, external_id)
 
     def _holder(self, role: Role, canonical_id: str) -> str | None:
-        """The external ID by which a canonical record is linked in a role, or will be. Where
-        several records may be one thing, one that was deleted holds no place."""
+        """The external ID by which a canonical record is linked in a role, or will be; one that
+        was deleted holds no place."""
         system = self.pair.side(role).system
-        several = self.pair.policies[self.entity].several_in == role
         for link in self.claimed.get(canonical_id, ()):
-            if link.system == system and not link.alias and (link.seen is not None or not several):
+            if link.system == system and not link.alias and link.seen is not None:
                 return link.external_id
         group = self.groups.get(canonical_id)
         if group is not None and role in group.sides:
@@ -379,21 +413,26 @@ class Gathering:
             for link in self.by_canonical.get(canonical_id, ()):
                 if not link.alias:
                     self._know(group, link)
-        linked = [cid for cid, group in self.groups.items() if group.linked]
+        linked = [cid for cid in self.groups if self.by_canonical.get(cid)]
         for conflict in self.uow.conflicts(self.pair.name, entity=self.entity,
                                            canonical_ids=linked, states=_LIVE):
             self.groups[conflict.canonical_id].conflicts.append(conflict)
 
     def _know(self, group: Group, link: Link) -> None:
-        """Add what a link says of one side; another record that stands there now retires it."""
+        """Add what a link says of one side; another record that stands there now retires it. One
+        that was entered anew knows nothing of what was agreed about a deleted one."""
         role = self.pair.role_of(link.system)
-        group.linked.add(role)
+        if link.seen is not None:
+            group.linked.add(role)
         if role not in group.sides:
             seen = self._unpacked(link.seen) if link.seen is not None else None
             group.sides[role] = Seen(link.external_id, link.version, seen,
                                      changed_at=link.changed_at)
         elif group.sides[role].external_id != link.external_id:
             group.retired.append(link)
+            if link.seen is None:
+                group.base = None
+                group.came_back.add(role)
 
 
 def gather(uow: UnitOfWork, pair: Pair, entity: str, changes: Sequence[Change],

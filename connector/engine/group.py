@@ -32,7 +32,10 @@ class Seen:
 class Group:
     """The sides of one canonical record, its last agreed record, the changes that brought it up
     and the conflicts kept for it. `match_keys` are to be claimed for it; `retired` are the links
-    in whose place another record has come."""
+    in whose place another record has come. On the sides in `deleted_now` the record was there
+    until now, on those in `came_back` it was deleted and is there again, on those in `unarchived`
+    it was inactive and is in use again. `stale` are the fields, by side, that name a record which
+    was restored under another ID."""
 
     entity: str
     canonical_id: str
@@ -45,6 +48,9 @@ class Group:
     retired: list[Link] = field(default_factory=list)
     deleted_now: set[Role] = field(default_factory=set)
     refused: int = 0  # how often its changes were parked: a try after a refusal is a new call
+    came_back: set[Role] = field(default_factory=set)
+    unarchived: set[Role] = field(default_factory=set)
+    stale: dict[Role, frozenset[str]] = field(default_factory=dict)
     depth: int = 0  # how many writes in a row followed from each other's results
 
     @property

@@ -91,7 +91,11 @@ def _intent(pair: Pair, side: Side, work: Work, known: dict[tuple[str, str], str
     origin = group.sides.get(other(side.role))
     reference = f"{pair.side(other(side.role)).system}:{origin.external_id}" if origin else ""
     key = f"{write.operation}:{group.canonical_id}:{side.system}"
-    if write.operation is not Operation.CREATE and seen is not None:
+    if write.operation is Operation.CREATE:
+        if seen is not None:  # made before, and deleted: a repeat of that call would be no creation
+            key += f":in the place of {seen.external_id}"
+            seen = None
+    elif seen is not None:
         key += f":{seen.version}:{_digest(payload).hex()[:12]}"
     if group.refused:  # a system that knows our keys would only repeat its refusal
         key += f":after {group.refused}"

@@ -21,6 +21,8 @@ from connector.domain.records import (
     Batch,
     Change,
     Intent,
+    Link,
+    Operation,
     RemoteRecord,
     Snapshot,
     WriteResult,
@@ -65,6 +67,7 @@ class Keeping(Entries):
     def __init__(self, session: Session, entity: str) -> None:
         super().__init__(session, entity)
         self.next: list[Work] = []
+        self.restored: dict[str, set[str]] = defaultdict(set)  # canonical IDs by system
         self.returned: dict[tuple[Role, str], dict[str, Any] | RecordFailed] = {}
 
     def take(self, uow: UnitOfWork, works: Sequence[Work], out: Outgoing, results: Results,
@@ -84,6 +87,7 @@ class Keeping(Entries):
             else:
                 self._work(work, results.get(id(work), {}), moved)
         self._derive(works)
+        self._take_up_children(uow)
         return self.next
 
     def _sent(self, work: Work, role: Role) -> Mapping[str, Any]:
@@ -194,6 +198,8 @@ class Keeping(Entries):
         if result.status is WriteStatus.DELETED or result.record is None:
             group.sides[role] = Seen(intent.external_id or "", "", None)
             return None
+        if intent.operation is Operation.CREATE:
+            self._replaces(group, role, intent, result.record.external_id)
         decoded = self.returned[role, result.record.external_id]
         if isinstance(decoded, RecordFailed):
             # It will be read again, and fail there under its own name.
@@ -202,6 +208,24 @@ class Keeping(Entries):
             return None
         group.sides[role] = _written(group, role, result.record, decoded)
         return decoded
+
+    def _replaces(self, group: Group, role: Role, intent: Intent, external_id: str) -> None:
+        """Note that a record was made in the place of a deleted one, if it was."""
+        before = group.sides.get(role)
+        if before is not None and before.external_id != external_id:
+            group.retired.append(Link(self.entity, group.canonical_id, intent.system,
+                                      before.external_id, before.version, None))
+            self.restored[intent.system].add(group.canonical_id)
+
+    def _take_up_children(self, uow: UnitOfWork) -> None:
+        """Let those that name a restored record by the ID it had before be read again."""
+        for system, restored in self.restored.items():
+            for child in self.pair.entities:
+                if self.entity in ENTITIES[child].parents:
+                    self.received.extend(
+                        Change(0, child, system, external_id, "", hint=True) for external_id in
+                        uow.referring(self.pair.name, child, system, restored))
+        self.restored.clear()
 
     def _follow_up(self, work: Work, base: dict[str, Any] | None) -> Work | None:
         """The work that a result calls for: it differs from what was sent."""
@@ -326,6 +350,8 @@ class Keeping(Entries):
             for intent, result in zip(batch.intents, results, strict=True)])
         if not any(result.status is WriteStatus.UNKNOWN for result in results):
             self.batches.append(batch.key)
+        links = uow.links_by_canonical(self.pair.name, self.entity,
+                                       [intent.canonical_id for intent in batch.intents])
         for intent, result in zip(batch.intents, results, strict=True):
             if result.record is None or result.status is not WriteStatus.CREATED:
                 continue
@@ -338,6 +364,8 @@ class Keeping(Entries):
             decoded = self.returned.get((role, result.record.external_id))
             group.sides[role] = Seen(result.record.external_id, "",
                                      decoded if isinstance(decoded, dict) else sent)
+            self._adopt_place(group, intent, result.record.external_id,
+                              links.get(intent.canonical_id, ()))
             self.link(group, role, unsettled=True)
             self._adopt_origin(uow, group, intent, sent)
             self.snapshots.append(Snapshot(self.entity, intent.canonical_id, intent.record))
@@ -349,6 +377,15 @@ class Keeping(Entries):
                 OutcomeKind.CREATED, self.entity, self.pair.role_of(system), origin,
                 intent.canonical_id, role, reason="found again after an interruption",
                 counted=False))
+        self._take_up_children(uow)
+
+    def _adopt_place(self, group: Group, intent: Intent, external_id: str,
+                     links: Iterable[Link]) -> None:
+        """Let a found record take the place of the deleted one that it was made for."""
+        for link in links:
+            if link.system == intent.system and not link.alias and link.external_id != external_id:
+                group.retired.append(link)
+                self.restored[intent.system].add(group.canonical_id)
 
     def _adopt_origin(self, uow: UnitOfWork, group: Group, intent: Intent,
                       sent: dict[str, Any]) -> None:

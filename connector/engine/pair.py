@@ -35,13 +35,15 @@ class Rule:
 
 @dataclass(frozen=True)
 class Rules:
-    """The rules of an entity: header fields, line fields, and who takes whole lists of lines."""
+    """The rules of an entity: header fields, line fields, who takes whole lists of lines, and who
+    archives instead of deleting."""
 
     entity: Entity
     policy: EntityPolicy
     header: Mapping[str, Rule]
     lines: Mapping[str, Rule]
     lines_writable: frozenset[Role]
+    archives: frozenset[Role] = frozenset()
 
     @cached_property
     def computed(self) -> tuple[str, ...]:
@@ -74,8 +76,10 @@ class Pair:
     rules: Mapping[str, Rules] = field(init=False)
 
     def __post_init__(self) -> None:
+        archives = frozenset(side.role for side in self.sides
+                             if side.adapter.capabilities.deletions == "archive")
         rules = {name: rules_in_force(ENTITIES[name], policy, self.crm.mappings[name],
-                                      self.erp.mappings[name])
+                                      self.erp.mappings[name], archives)
                  for name, policy in self.policies.items()}
         object.__setattr__(self, "rules", rules)
 
@@ -116,7 +120,8 @@ class Pair:
         return blake2b(name.encode(), digest_size=16).hexdigest()
 
 
-def rules_in_force(entity: Entity, policy: EntityPolicy, crm: FieldMap, erp: FieldMap) -> Rules:
+def rules_in_force(entity: Entity, policy: EntityPolicy, crm: FieldMap, erp: FieldMap,
+                   archives: frozenset[Role] = frozenset()) -> Rules:
     """The rules of each field that both sides map.
 
     Where only one side can be written, the field goes one way whatever the policy says; where
@@ -125,7 +130,7 @@ def rules_in_force(entity: Entity, policy: EntityPolicy, crm: FieldMap, erp: Fie
     header = _in_force(entity.fields, "", policy, crm, erp)
     lines = _in_force(entity.line_fields, "lines.", policy, crm, erp)
     taking = frozenset(role for role, side in ((CRM, crm), (ERP, erp)) if "lines" in side.writable)
-    return Rules(entity, policy, header, lines, taking)
+    return Rules(entity, policy, header, lines, taking, archives)
 
 
 def _in_force(fields: Mapping[str, Field], prefix: str, policy: EntityPolicy, crm: FieldMap,

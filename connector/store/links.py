@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Column, delete, select, update
+from sqlalchemy import Column, delete, or_, select, update
 
 from connector.domain.records import Link, Snapshot
 from connector.store.codec import bounded, dump, instant, load, moment
-from connector.store.rows import Rows
+from connector.store.rows import Rows, chunks
 from connector.store.tables import claims, inbox, links, redirects, snapshots
 
 # In the order of `Link`; a row is unpacked at once, for its attributes cost more than its query.
@@ -73,6 +73,23 @@ class LinkRows(Rows):
                                                        canonical_ids):
             found.setdefault(canonical_id, external_id)
         return found
+
+    def replaced(self, pair: str, entity: str, system: str,
+                 external_ids: Collection[str]) -> set[str]:
+        query = select(links.c.external_id).where(
+            links.c.pair == pair, links.c.entity == entity, links.c.system == system,
+            links.c.alias, links.c.seen.is_(None))
+        return {row[0] for row in self.where_in(query, links.c.external_id, external_ids)}
+
+    def referring(self, pair: str, entity: str, system: str,
+                  canonical_ids: Collection[str]) -> list[str]:
+        text = self.text_of(links.c.seen)
+        query = select(links.c.external_id).where(
+            links.c.pair == pair, links.c.entity == entity, links.c.system == system,
+            links.c.alias.is_(False), links.c.seen.is_not(None)).order_by(links.c.id)
+        found = {row[0]: None for chunk in chunks(canonical_ids) for row in self.connection.execute(
+            query.where(or_(*(text.contains(canonical_id) for canonical_id in chunk))))}
+        return list(found)
 
     def save_links(self, pair: str, saved: Sequence[Link]) -> None:
         rows = {(k.entity, k.system, k.external_id): {

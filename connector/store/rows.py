@@ -20,6 +20,7 @@ from sqlalchemy import (
     Update,
     any_,
     bindparam,
+    cast,
     func,
     select,
 )
@@ -105,6 +106,12 @@ class Rows:
             return column == any_(bindparam("among", type_=ARRAY(column.type)))
         each = func.json_each(bindparam("among", type_=Text)).table_valued("value")
         return column.in_(select(each.c.value))
+
+    def text_of(self, column: Column[Any]) -> ColumnElement[str]:
+        """A column of bytes, which are UTF-8, as text."""
+        if self._dialect is postgresql:
+            return func.convert_from(column, "UTF8", type_=Text)
+        return cast(column, Text)
 
     def listed(self, values: list[Any]) -> Any:
         """Values as `among` takes them."""

@@ -342,6 +342,18 @@ class AdapterSuite:
         assert record.deleted if kind == "tombstone" else record.payload["archived"] is True
         assert record.version != first.version
 
+    def test_what_was_deleted_may_be_created_again(self, world: AdapterWorld) -> None:
+        if world.adapter.capabilities.deletions == "archive":
+            pytest.skip("the system archives: the record is still there")
+        (made,) = create(world, 1)
+        world.delete(made.external_id)
+        assert world.adapter.find(world.object_name, ["other:1"]) == {}
+        (result,) = world.adapter.write(batch(world, [intent(1, world.payload(1))], "again"))
+        anew = _record(result)
+        assert result.status is WriteStatus.CREATED
+        assert anew.external_id != made.external_id
+        assert one(world, anew.external_id).reference == "other:1"
+
     def test_text_survives(self, world: AdapterWorld) -> None:
         (made,) = create(world, 1)
         texts = "Żółć 日本 \U0001f600 'x' \"y\" <z>", "x" * 200, "a\nb\tc", "NO", "007"

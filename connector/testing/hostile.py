@@ -155,6 +155,16 @@ class CreatesBlindly(MemoryAdapter):
         return super().write_one(object, intent)
 
 
+class RemembersTheDead(MemoryAdapter):
+    """Answers a create with the record that was made for it before, though that was deleted."""
+
+    def write_one(self, object: str, intent: Intent) -> WriteResult:
+        for row in self.system.objects.get(object, {}).values():
+            if intent.operation is Operation.CREATE and row.reference == intent.reference:
+                return WriteResult(WriteStatus.CREATED, row.record())
+        return super().write_one(object, intent)
+
+
 class SortsResults(MemoryAdapter):
     """Gives a batch's results with the good ones first."""
 
@@ -362,6 +372,7 @@ CAUGHT_BY: dict[type[MemoryAdapter], set[str]] = {
     LastWriterWins: {"test_a_stale_write_changes_nothing"},
     ForgetsReferences: {"test_a_create_returns_the_record_with_its_reference"},
     CreatesBlindly: {"test_a_repeated_create_makes_no_second_record"},
+    RemembersTheDead: {"test_what_was_deleted_may_be_created_again"},
     SortsResults: {_ORDER},
     OneSpoilsTheBatch: {_ORDER},
     GoneIsFine: {"test_a_record_that_is_not_there_is_told"},

@@ -418,6 +418,24 @@ class StoreSuite(LedgerSuite, LeaseSuite, HintSuite):
             assert [(c.external_id, c.merged_into) for c in uow.merges(P, E)] == [("b", "a")]
             assert uow.merges(P, "contact") == []
 
+    def test_what_names_a_restored_record_is_found(self, store: Store) -> None:
+        one, two = "1" * 32, "2" * 32
+        with store.begin() as uow:
+            uow.save_links(P, [
+                replace(link("old", one), seen=None, alias=True), link("new", one),
+                replace(link("gone", two), seen=None), replace(link("twin", two), alias=True)])
+            assert uow.replaced(P, E, "crm", ["old", "new", "gone", "twin", "none"]) == {"old"}
+            assert uow.replaced(P, E, "erp", ["old"]) == set()
+            uow.save_links(P, [
+                Link("contact", "c", "crm", "c", "1", {"customer": one, "name": "Żółć"}),
+                Link("contact", "d", "crm", "d", "1", {"customer": two}),
+                Link("contact", "e", "erp", "e", "1", {"customer": one}),
+                Link("contact", "f", "crm", "f", "1", {"customer": one, "long": 1 << 70}),
+                Link("contact", "g", "crm", "g", "1", None)])
+            assert uow.referring(P, "contact", "crm", [one]) == ["c", "f"]
+            assert uow.referring(P, "contact", "crm", [one, two]) == ["c", "d", "f"]
+            assert uow.referring(P, "contact", "crm", ["3" * 32]) == []
+
     def test_a_snapshot_is_forgotten(self, store: Store) -> None:
         with store.begin() as uow:
             uow.save_snapshots(P, [Snapshot(E, "1", {}), Snapshot(E, "2", {})])

@@ -15,7 +15,8 @@ from connector.domain.policies import CRM, ERP, FieldPolicy, Role
 from connector.domain.records import Operation
 from connector.engine.group import Group, Seen, Work, Write
 from connector.engine.pair import Rules
-from connector.engine.plan import MAX_DEPTH, decide, fingerprint
+from connector.engine.plan import decide, fingerprint
+from connector.engine.works import MAX_DEPTH
 from connector.errors import RecordFailed
 
 RulesFor = Callable[..., Rules]
@@ -192,14 +193,15 @@ class TestDeletion:
         work = decide(rules_for("customer", on_delete="propagate"), group(None, ACME))
         assert kinds(work) == [(ActionKind.DELETE, ERP)]
         assert work.writes == {ERP: Write(Operation.DELETE, {})}
-        assert work.ends
+        assert not work.ends
 
-    def test_unlink_keeps_the_other_side_and_lets_go(self, rules_for: RulesFor) -> None:
+    def test_unlink_keeps_the_other_side_as_it_is(self, rules_for: RulesFor) -> None:
         work = decide(rules_for("customer", on_delete="unlink"),
                       group({**ACME, "city": "Bonn"}, None))
         assert kinds(work) == [(ActionKind.SKIP, None)]
+        assert work.actions[0].reason == "deleted in the erp; kept in the crm"
         assert work.writes == {}
-        assert work.ends
+        assert not work.ends
 
     def test_without_an_active_field_the_other_side_is_kept(self, rules_for: RulesFor) -> None:
         order = {"customer": "k", "status": "draft", "currency": "EUR", "lines": []}
@@ -215,7 +217,8 @@ class TestDeletion:
                       group(None, {**ACME, "city": "Ulm"}))
         assert kinds(work) == [(ActionKind.CONFLICT, None)]
         assert work.actions[0].conflicts == (
-            FieldConflict("", None, "deleted", "Acme", kind="update_against_delete"),)
+            FieldConflict("", ACME, "deleted", {**ACME, "city": "Ulm"},
+                          kind="update_against_delete"),)
         assert work.writes == {}
         assert not work.ends
 
@@ -227,7 +230,7 @@ class TestDeletion:
     def test_manual_asks(self, rules_for: RulesFor) -> None:
         work = decide(rules_for("customer", on_delete="manual"), group(ACME, None))
         assert work.actions[0].conflicts == (
-            FieldConflict("", None, "Acme", "deleted", kind="deleted"),)
+            FieldConflict("", ACME, ACME, "deleted", kind="deleted"),)
         assert work.writes == {}
 
     def test_a_person_may_carry_it_out(self, rules_for: RulesFor) -> None:
@@ -238,8 +241,66 @@ class TestDeletion:
     def test_a_person_may_keep_the_survivor(self, rules_for: RulesFor) -> None:
         work = decide(rules_for("customer"), group(
             None, {**ACME, "city": "Ulm"}, conflicts=[decision("", take="erp")]))
+        assert kinds(work) == [(ActionKind.SKIP, None)]
         assert work.writes == {}
-        assert work.ends
+        assert not work.ends
+
+    def test_restore_makes_it_anew(self, rules_for: RulesFor) -> None:
+        rules = rules_for("customer", on_delete="restore", born_in="crm")
+        work = decide(rules, group(ACME, None))
+        assert kinds(work) == [(ActionKind.CREATE, ERP)]
+        assert work.writes == {ERP: Write(Operation.CREATE, ACME)}
+        assert work.actions[0].reason == "deleted in the erp; restored"
+        assert work.actions[0].conflicts == ()
+        assert work.base == ACME
+
+    def test_restore_overrules_a_deletion_and_keeps_it(self, rules_for: RulesFor) -> None:
+        moved = {**ACME, "city": "Ulm"}
+        work = decide(rules_for("customer", on_delete="restore"), group(None, moved))
+        assert work.writes == {CRM: Write(Operation.CREATE, moved)}
+        assert work.actions[0].conflicts == (FieldConflict(
+            "", ACME, "deleted", moved, "on_delete: restore", "update_against_delete"),)
+
+    def test_a_deletion_that_was_known_is_no_news(self, rules_for: RulesFor) -> None:
+        for policy in ("deactivate", "propagate", "restore", "unlink", "manual"):
+            work = decide(rules_for("customer", on_delete=policy),
+                          group(None, ACME, deleted_now=set()))
+            assert (kinds(work), work.writes) == ([(ActionKind.SKIP, None)], {})
+
+    def test_unlinked_it_is_not_made_anew_when_it_comes_back(self, rules_for: RulesFor) -> None:
+        back = group(ACME, None, deleted_now=set(), came_back={CRM})
+        work = decide(rules_for("customer", on_delete="unlink"), back)
+        assert (kinds(work), work.writes) == ([(ActionKind.SKIP, None)], {})
+        work = decide(rules_for("customer"), back)
+        assert work.writes == {ERP: Write(Operation.CREATE, ACME)}
+
+    def test_what_was_deactivated_is_active_again_whoever_owns_that(self,
+                                                                    rules_for: RulesFor) -> None:
+        rules = rules_for("customer", fields={"active": FieldPolicy(owner=ERP)})
+        idle = {**ACME, "active": False}
+        back = group(ACME, {**idle, "city": "Ulm"}, base=idle, came_back={CRM})
+        work = decide(rules, back)
+        assert {role: write.record for role, write in work.writes.items()} == {
+            ERP: {"active": True}, CRM: {"city": "Ulm"}}
+        assert work.base == {**ACME, "city": "Ulm"}
+        changed = next(a for a in work.actions if a.target == ERP).changes
+        assert changed == (FieldChange("active", False, True, "it came back in the crm"),)
+
+    def test_what_came_back_inactive_stays_so(self, rules_for: RulesFor) -> None:
+        idle = {**ACME, "active": False}
+        work = decide(rules_for("customer"), group(idle, idle, base=idle, came_back={CRM}))
+        assert (kinds(work), work.writes) == ([(ActionKind.NONE, None)], {})
+        assert work.actions[0].reason == "it came back in the crm"
+
+    def test_a_field_that_names_a_restored_record_is_written_once_more(
+            self, rules_for: RulesFor) -> None:
+        contact = {"customer": "k", "last_name": "Eve"}
+        again = group(contact, contact, base=contact, entity="contact",
+                      stale={CRM: frozenset({"customer"})})
+        work = decide(rules_for("contact"), again)
+        assert work.writes == {CRM: Write(Operation.UPDATE, {"customer": "k"})}
+        assert work.actions[0].changes == (
+            FieldChange("customer", "k", "k", "it was restored under another ID"),)
 
     def test_an_edit_long_after_it_changes_nothing(self, rules_for: RulesFor) -> None:
         work = decide(rules_for("customer"), group(None, {**ACME, "city": "Ulm"},

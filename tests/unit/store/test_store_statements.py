@@ -48,6 +48,8 @@ ASKED: dict[str, Ask] = {
     "versions": lambda uow, names: uow.versions(P, E, "crm", names),
     "canonical_ids": lambda uow, names: uow.canonical_ids(P, E, "crm", names),
     "external_ids": lambda uow, names: uow.external_ids(P, E, "crm", names),
+    "replaced": lambda uow, names: uow.replaced(P, E, "crm", names),
+    "referring": lambda uow, names: uow.referring(P, E, "crm", names),
     "remove_links": lambda uow, names: uow.remove_links(P, E, "crm", names),
     "save_snapshots": lambda uow, names: uow.save_snapshots(P, [Snapshot(E, n, {})
                                                                 for n in names]),
