@@ -162,7 +162,8 @@ class Connector:
                     ["pairs", pair, "entities", entity],
                     f"there is no mapping {kind}/{entity}.yaml.",
                     "Write one in a folder named under `mappings`, or take the entity out.")
-        return Side(role, system, adapter, mappings)
+        return Side(role, system, adapter, {entity: mapping.among(conf.entities)
+                                            for entity, mapping in mappings.items()})
 
     def engine(self, name: str,
                crash: Callable[[str], None] = lambda _point: None) -> Engine:

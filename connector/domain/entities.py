@@ -100,6 +100,7 @@ def _lines(*more: Field) -> list[Field]:
     ]
 
 
+OPPORTUNITY_STAGE = ("prospecting", "qualification", "proposal", "negotiation", "won", "lost")
 QUOTE_STATUS = ("draft", "sent", "accepted", "ordered", "rejected", "expired")
 ORDER_STATUS = ("draft", "confirmed", "partially_shipped", "shipped", "invoiced", "paid",
                 "cancelled")
@@ -139,9 +140,24 @@ ENTITIES: dict[str, Entity] = {e.name: e for e in (
         Field("counted", T.DECIMAL, "a count made in the field, reported by the CRM"),
         Field("counted_on", T.DATE),
     ]),
+    _entity("opportunity", "What a customer may buy: a CRM deal, an ERP's foreseen demand.", [
+        Field("number", doc="the ERP's number"), Field("name", required=True),
+        Field("customer", T.REFERENCE, to="customer", required=True),
+        Field("stage", T.CHOICE, choices=OPPORTUNITY_STAGE),
+        Field("probability", T.DECIMAL, "0 to 100"),
+        Field("amount", T.MONEY, "what it may bring, before tax"), _CURRENCY,
+        Field("closes_on", T.DATE, "when it is expected to be decided"), Field("description"),
+    ], [
+        Field("line_no", T.INTEGER, "the line's key on both sides", required=True),
+        Field("product", T.REFERENCE, to="product"), Field("description"),
+        Field("quantity", T.DECIMAL, "in the product's unit", required=True),
+        Field("unit_price", T.DECIMAL, "before discount and tax, in the document's currency"),
+        Field("discount_percent", T.DECIMAL, "0 to 100"),
+    ]),
     _entity("quote", "An offer: a CRM quote, an ERP quotation.", [
         Field("number", doc="the ERP's quotation number"),
         Field("customer", T.REFERENCE, to="customer", required=True),
+        Field("opportunity", T.REFERENCE, "what it is an offer for", to="opportunity"),
         Field("status", T.CHOICE, choices=QUOTE_STATUS, forward_only=True,
               terminal=("rejected", "expired")),
         _CURRENCY, Field("valid_until", T.DATE), Field("warehouse"),

@@ -106,6 +106,12 @@ class Mapping:
         """The same mapping, of these header fields only."""
         return replace(self, fields=tuple(f for f in self.fields if f.name in names), lines=None)
 
+    def among(self, entities: Collection[str]) -> Mapping:
+        """The same mapping where only these entities are shared: what may refer to another one
+        refers to nothing."""
+        return replace(self, fields=tuple(f for f in self.fields if f.required or not f.link
+                                          or f.link in entities))
+
     def selects(self, payload: Payload) -> bool:
         """Whether a record is among those the mapping is for. Raises `DecodeFailed`."""
         if self.select is None:

@@ -12,13 +12,7 @@ from pydantic import Field, SecretStr
 from connector.adapters.auth import Bearer
 from connector.adapters.bottlecrm.calls import Calls
 from connector.adapters.bottlecrm.custom import PREFIX, CustomFields, custom_keys, no_such_fields
-from connector.adapters.bottlecrm.objects import (
-    LINE_FIELDS,
-    OBJECTS,
-    PROGRESS,
-    REFERENCE,
-    BottleObject,
-)
+from connector.adapters.bottlecrm.objects import OBJECTS, BottleObject
 from connector.adapters.bottlecrm.reading import Reading
 from connector.adapters.bottlecrm.sweep import every_row
 from connector.adapters.bottlecrm.webhooks import read_delivery
@@ -46,8 +40,6 @@ class BottleCrmSettings(HttpSettings):
     """The settings of a BottleCRM."""
 
     token: SecretStr = Field(description="a personal access token of an administrator")
-    estimate_status: str = Field(
-        "", description="read only estimates in this state (Accepted); all where empty")
 
 
 class BottleCrm:
@@ -64,7 +56,7 @@ class BottleCrm:
         webhooks="t-v1")
 
     def __init__(self, settings: BottleCrmSettings, clock: Clock, *, page: int = PAGE) -> None:
-        self._settings, self._clock, self._page = settings, clock, page
+        self._clock, self._page = clock, page
         self._http = Connection(settings, Bearer(settings.token), clock)
         self._webhooks = Webhooks(settings.webhooks, read_delivery)
         calls = Calls(self._http)
@@ -83,7 +75,7 @@ class BottleCrm:
         kind = _kind(object)
         custom = self._custom.read_again(kind.target) if kind.target else kind.notes
         return ObjectSchema(frozenset({*kind.fields, *(PREFIX + key for key in custom)}),
-                            LINE_FIELDS | {"net_amount"} if kind.has_lines else frozenset())
+                            kind.lines_read)
 
     def prepare(self, object: str, fields: Mapping[str, FieldType]) -> list[str]:
         """See the port: adds definitions of custom fields, and one for references."""
@@ -97,9 +89,9 @@ class BottleCrm:
             raise no_such_fields(object, missing)
         if not kind.target:
             return []
-        if PROGRESS in fields:
-            wanted[PROGRESS] = FieldType.TEXT
-        added = self._custom.add(kind.target, {**wanted, REFERENCE: FieldType.TEXT})
+        if kind.told in fields:
+            wanted[kind.told] = FieldType.TEXT
+        added = self._custom.add(kind.target, {**wanted, kind.mark: FieldType.TEXT})
         return [PREFIX + key for key in added]
 
     def pull(self, object: str, cursor: str | None) -> Iterator[Page]:
@@ -109,12 +101,10 @@ class BottleCrm:
         self._reading.only_an_administrator_sees_all()
         if kind.target:
             self._custom.read_again(kind.target)
-        status = self._settings.estimate_status if kind.target == "Estimate" else ""
-        query = {"status": status} if status else {}
         now = json.dumps({"swept_at": self._clock.now().isoformat()})
         empty = True
         for rows in every_row(lambda offset, size: self._reading.listing(
-                kind, offset, size, query), self._page):
+                kind, offset, size, {}), self._page):
             empty = False
             if kind.whole_rows:
                 yield Page(tuple(self._reading.record(kind, row) for row in rows), now)

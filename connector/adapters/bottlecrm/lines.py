@@ -1,4 +1,5 @@
-"""Lines of estimates and invoices: one rate of tax for the whole document, discounts in percent."""
+"""Lines of documents, with one rate of tax for each document, and of opportunities, without any;
+discounts are in percent."""
 
 from __future__ import annotations
 
@@ -12,15 +13,30 @@ Line = Mapping[str, Any]
 def read(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A document's lines: `tax_rate` is what is charged, which is the document's rate whatever a
     line says; `discount_percent` is worked out where a flat amount is taken off."""
-    lines = document.get("line_items") or []
+    return [{**_plain(line), "order": number, "product": line["product"],
+             "tax_rate": document.get("tax_rate"), "net_amount": line["net_amount"]}
+            for number, line in _numbered(document)]
+
+
+def read_apart(opportunity: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """An opportunity's lines, each with its ID."""
+    return [{**_plain(line), "order": number, "product": (line["product"] or {}).get("id"),
+             "net_amount": line["total"], "id": line["id"]}
+            for number, line in _numbered(opportunity)]
+
+
+def _numbered(record: Mapping[str, Any]) -> list[tuple[int, Line]]:
+    """Lines with their numbers; lines that were added one by one all have the number 0."""
+    lines = record.get("line_items") or []
     numbers = [line["order"] for line in lines]
-    renumbered = len(set(numbers)) < len(numbers)  # lines that were added one by one are all 0
-    return [{
-        "product": line["product"], "name": line["name"], "description": line["description"],
-        "quantity": line["quantity"], "unit_price": line["unit_price"],
-        "discount_percent": _percent(line), "tax_rate": document.get("tax_rate"),
-        "net_amount": line["net_amount"], "order": place if renumbered else line["order"],
-    } for place, line in enumerate(lines)]
+    if len(set(numbers)) < len(numbers):
+        numbers = list(range(len(lines)))
+    return list(zip(numbers, lines, strict=True))
+
+
+def _plain(line: Line) -> dict[str, Any]:
+    return {**{name: line[name] for name in ("name", "description", "quantity", "unit_price")},
+            "discount_percent": _percent(line)}
 
 
 def _percent(line: Line) -> Any:
@@ -40,6 +56,16 @@ def write(lines: Sequence[Line]) -> list[dict[str, Any]]:
             row |= {"discount_type": "PERCENTAGE", "discount_value": percent}
         sent.append(row)
     return sent
+
+
+def write_apart(line: Line) -> dict[str, Any]:
+    """A line of an opportunity as BottleCRM takes it, which says `product_id`; what is blank is
+    blanked."""
+    (sent,) = write([line])
+    sent.pop("product", None)
+    if "product" in line:
+        sent["product_id"] = line["product"]
+    return {**{name: "" for name in ("name", "description") if name in line}, **sent}
 
 
 def rates(lines: Sequence[Line]) -> set[Decimal]:

@@ -6,8 +6,14 @@ from dataclasses import dataclass, field
 
 REFERENCE = "connector_ref"
 """The custom field, or the note, that keeps the reference a record was made for."""
+ORDER = "connector_order"
+"""The custom field of an estimate that keeps the reference of the order it bears."""
 PROGRESS = "progress"
 """The custom field of an estimate in which the ERP says how far its order is."""
+QUOTE_STATUS = "quote_status"
+"""The custom field of an estimate in which the ERP says how far its quotation is."""
+UNFINISHED = " ..."
+"""Stands behind the reference of a record whose lines are still being made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +32,10 @@ class BottleObject:
     `target` is BottleCRM's word for it in definitions of custom fields; objects without it take
     none, and keep `notes` at the end of their description. `within` is where an answer holds the
     record, `issue` the call that makes a new document count. Where `whole_rows` is false, a list
-    says too little, and each record is read by itself.
+    says too little, and each record is read by itself. `mark` is the custom field that keeps the
+    reference, `told` the one in which the ERP says how far it is, `line_fields` what a line takes.
+    Where `lines_apart`, lines are records of their own. What `stands_on` another record is that
+    record, once it bears the mark; only those that `query` finds do.
     """
 
     path: str
@@ -36,20 +45,31 @@ class BottleObject:
     parts: tuple[Part, ...]
     target: str = ""
     method: str = "PATCH"
-    order: dict[str, str] = field(default_factory=dict)
+    query: dict[str, str] = field(default_factory=dict)
+    mark: str = REFERENCE
+    told: str = ""
     whole_rows: bool = True
     notes: tuple[str, ...] = ()
-    has_lines: bool = False
+    line_fields: frozenset[str] = frozenset()
+    lines_apart: bool = False
+    stands_on: str = ""
     issue: str = ""
+
+    @property
+    def lines_read(self) -> frozenset[str]:
+        """What a line says."""
+        return self.line_fields | {"net_amount"} if self.line_fields else frozenset()
 
 
 LINE_FIELDS = frozenset({"product", "name", "description", "quantity", "unit_price",
                          "discount_percent", "tax_rate", "order"})
-"""What a line takes; it also says `net_amount`."""
+"""What a line of a document takes; one of an opportunity bears no tax."""
 
 _ADDRESS = ("address_line", "city", "state", "postcode", "country")
 _CLIENT = ("client_name", "client_email", "client_phone", "client_address_line", "client_city",
            "client_state", "client_postcode", "client_country")
+_ESTIMATE = ("estimate_number status accepted_at accepted_by_name accepted_by_email created_at "
+             "subtotal discount_amount tax_amount total_amount")
 _PAGE = (Part("", "results", "count"),)
 
 
@@ -76,15 +96,27 @@ OBJECTS: dict[str, BottleObject] = {
         "/api/invoices/products/",
         "name description sku price currency category is_active custom_fields", "created_at",
         "", parts=_PAGE, method="PUT", notes=("on_hand", "available")),
+    "opportunities": _object(
+        "/api/opportunities/",
+        "name account stage opportunity_type currency amount probability closed_on lead_source "
+        "description is_active custom_fields line_items",
+        "pipeline stage_label stage_kind amount_source created_at", "opportunity_obj",
+        target="Opportunity", parts=(Part("", "opportunities", "opportunities_count"),),
+        line_fields=LINE_FIELDS - {"tax_rate"}, lines_apart=True),
     "estimates": _object(
         "/api/invoices/estimates/",
         "title account_id contact_id opportunity_id discount_type discount_value tax_rate currency "
-        f"issue_date expiry_date notes terms introduction custom_fields {PROGRESS} line_items "
-        f"{' '.join(_CLIENT)}",
-        "estimate_number status accepted_at accepted_by_name accepted_by_email created_at subtotal "
-        "discount_amount tax_amount total_amount",
+        "issue_date expiry_date notes terms introduction custom_fields line_items "
+        f"{QUOTE_STATUS} {' '.join(_CLIENT)}", _ESTIMATE,
         "estimate", target="Estimate", parts=_PAGE, method="PUT", whole_rows=False,
-        has_lines=True),
+        told=QUOTE_STATUS, line_fields=LINE_FIELDS),
+    "orders": _object(
+        "/api/invoices/estimates/", f"estimate_id custom_fields {PROGRESS}",
+        "title account_id contact_id opportunity_id discount_type discount_value tax_rate currency "
+        f"issue_date notes terms line_items {_ESTIMATE}",
+        "estimate", target="Estimate", parts=_PAGE, method="PUT", whole_rows=False,
+        query={"status": "Accepted"}, mark=ORDER, told=PROGRESS, line_fields=LINE_FIELDS,
+        stands_on="estimate_id"),
     "invoices": _object(
         "/api/invoices/",
         "invoice_title account_id contact_id opportunity_id discount_type discount_value tax_rate "
@@ -92,6 +124,6 @@ OBJECTS: dict[str, BottleObject] = {
         f"po_number custom_fields line_items amount_due {' '.join(_CLIENT)}",
         "invoice_number status amount_paid paid_at created_at subtotal discount_amount tax_amount "
         "total_amount",
-        "invoice", target="Invoice", parts=_PAGE, method="PUT", order={"sort": "created_at"},
-        whole_rows=False, has_lines=True, issue="send/"),
+        "invoice", target="Invoice", parts=_PAGE, method="PUT", query={"sort": "created_at"},
+        whole_rows=False, line_fields=LINE_FIELDS, issue="send/"),
 }

@@ -42,7 +42,9 @@ class Reading:
     def one(self, kind: BottleObject, ext: str) -> RemoteRecord | None:
         """A record as it is now; None where there is none."""
         row = self.row(kind, ext)
-        return None if row is None else self.record(kind, row)
+        if row is None or (kind.stands_on and not (row["custom_fields"] or {}).get(kind.mark)):
+            return None
+        return self.record(kind, row)
 
     def row(self, kind: BottleObject, ext: str) -> Row | None:
         """The same, with all that BottleCRM says about it."""
@@ -53,12 +55,12 @@ class Reading:
         return row
 
     def made_for(self, kind: BottleObject, reference: str) -> RemoteRecord | None:
-        """The record that was made for a reference."""
-        query = {f"cf_{REFERENCE}": reference} if kind.target else {
+        """The record that was made for a reference, and is finished."""
+        query = {f"cf_{kind.mark}": reference} if kind.target else {
             "search": notes.searched(REFERENCE, reference)}
         for row in self.search(kind, query):
             record = self.record(kind, row) if kind.whole_rows else self.one(kind, row["id"])
-            if record is not None and record.reference == reference:
+            if record and record.payload["custom_fields"].get(kind.mark) == reference:
                 return record
         return None
 
@@ -76,7 +78,7 @@ class Reading:
     def listing(self, kind: BottleObject, offset: int, size: int, query: Query) -> Listing:
         """A page of a list."""
         body = self._calls.body("GET", kind.path, query={
-            "limit": str(size), "offset": str(offset), **kind.order, **query})
+            "limit": str(size), "offset": str(offset), **kind.query, **query})
         found = [(body[part.within] if part.within else body, part) for part in kind.parts]
         return Listing([inner[part.rows] for inner, part in found],
                        sum(inner[part.count] for inner, part in found))

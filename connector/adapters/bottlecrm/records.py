@@ -10,15 +10,12 @@ from typing import Any
 import orjson
 
 from connector.adapters.bottlecrm import lines, notes
-from connector.adapters.bottlecrm.objects import (
-    LINE_FIELDS,
-    PROGRESS,
-    REFERENCE,
-    BottleObject,
-)
+from connector.adapters.bottlecrm.objects import ORDER, UNFINISHED, BottleObject
 from connector.domain.records import RemoteRecord
 
 Payload = Mapping[str, Any]
+_QUOTE_STATUSES = ("Draft", "Sent", "Declined", "Expired", "Accepted", "Ordered")
+"""How far an estimate is; of what BottleCRM and the ERP say, what is further counts."""
 _OF_LINKS = {"account_id": "account", "contact_id": "contact", "opportunity_id": "opportunity"}
 
 
@@ -34,16 +31,31 @@ def record(kind: BottleObject, row: Payload, defined: Collection[str],
     custom = dict(row.get("custom_fields") or {})
     if kind.notes:
         payload["description"], custom = notes.split(row.get("description"))
-    if kind.has_lines:
+    if kind.lines_apart:
+        payload["account"] = (row["account"] or {}).get("id")
+        payload["line_items"] = lines.read_apart(row)
+    elif kind.line_fields:
         payload |= {name: (row.get(nested) or {}).get("id") for name, nested in _OF_LINKS.items()}
         payload["line_items"] = lines.read(row)
+    if kind.stands_on:
+        payload[kind.stands_on] = row["id"]
     version = _fingerprint({**payload, "custom_fields": custom})
     payload["custom_fields"] = {**dict.fromkeys((*kind.notes, *sorted(defined))), **custom}
     if "currency" in payload:
         payload["currency"] = payload["currency"] or currency
-    if PROGRESS in payload:
-        payload[PROGRESS] = custom.get(PROGRESS) or payload["status"]
-    return RemoteRecord(row["id"], version, payload, reference=custom.get(REFERENCE))
+    if kind.stands_on:
+        payload[kind.told] = custom.get(kind.told) or payload["status"]
+    elif kind.told:
+        payload[kind.told] = _quote_status(str(row["status"]), custom, kind.told)
+    reference = (custom.get(kind.mark) or "").removesuffix(UNFINISHED) or None
+    return RemoteRecord(row["id"], version, payload, reference=reference)
+
+
+def _quote_status(own: str, custom: Payload, told: str) -> str:
+    said = "Ordered" if custom.get(ORDER) else custom.get(told)
+    plain = "Sent" if own == "Viewed" else own
+    known = [plain, said] if said in _QUOTE_STATUSES else [plain]
+    return str(max(known, key=_QUOTE_STATUSES.index))
 
 
 def _fingerprint(payload: Payload) -> str:
@@ -56,10 +68,10 @@ def unknown(kind: BottleObject, payload: Payload, defined: Collection[str]) -> l
     custom = payload.get("custom_fields") or {}
     names = sorted(set(payload) - kind.writable)
     names += [f"custom_fields.{key}" for key in sorted(set(custom) - {*defined, *kind.notes})]
-    if PROGRESS in payload and PROGRESS in kind.writable and PROGRESS not in defined:
-        names.append(f"custom_fields.{PROGRESS}")
+    if kind.told in payload and kind.told not in defined:
+        names.append(f"custom_fields.{kind.told}")
     for line in payload.get("line_items") or ():
-        names += [f"line_items.{name}" for name in sorted(set(line) - LINE_FIELDS)]
+        names += [f"line_items.{name}" for name in sorted(set(line) - kind.line_fields)]
     return list(dict.fromkeys(names))
 
 
@@ -70,9 +82,10 @@ def body(kind: BottleObject, payload: Payload, current: Payload | None,
     sent = dict(payload)
     custom = dict(sent.pop("custom_fields", None) or {})
     if reference is not None:
-        custom[REFERENCE] = reference
-    if PROGRESS in sent:
-        custom[PROGRESS] = sent.pop(PROGRESS)
+        custom[kind.mark] = reference
+    if kind.told in sent:
+        custom[kind.told] = sent.pop(kind.told)
+    sent.pop(kind.stands_on, None)
     if kind.notes:
         now = current or {}
         if custom or "description" in sent:
@@ -83,7 +96,10 @@ def body(kind: BottleObject, payload: Payload, current: Payload | None,
     elif custom:
         sent["custom_fields"] = custom
     sent.pop("amount_due", None)  # moved by payments
-    if "line_items" in sent:
+    if kind.lines_apart:
+        if sent.pop("line_items", None) or (current or {}).get("line_items"):
+            sent.pop("amount", None)  # the sum of the lines
+    elif "line_items" in sent:
         _with_lines(sent, current)
     return sent
 
@@ -109,6 +125,14 @@ def not_kept(payload: Payload, after: Payload) -> list[str]:
     """Which fields of a payload the written record does not hold, with what it holds instead."""
     return [f"{name} (sent {_shown(sent)}, kept {_shown(kept)})"
             for name, sent, kept in _differences(payload, after)]
+
+
+def lines_to_write(sent: Any, kept: Any) -> list[tuple[Payload, Payload | None]]:
+    """The lines of a payload that are not there as they were sent, each with the one there is."""
+    there = {line["order"]: line for line in kept}
+    return [(line, there.get(line["order"])) for line in sent
+            if any(not same(value, there.get(line["order"], {}).get(name))
+                   for name, value in line.items())]
 
 
 def _differences(payload: Payload, after: Payload) -> Iterator[tuple[str, Any, Any]]:

@@ -7,9 +7,10 @@ from decimal import Decimal
 from typing import Any
 
 from connector.adapters.bottlecrm import records
+from connector.adapters.bottlecrm.apart import write_lines
 from connector.adapters.bottlecrm.calls import Calls, Rejected
 from connector.adapters.bottlecrm.custom import CustomFields
-from connector.adapters.bottlecrm.objects import OBJECTS, REFERENCE, BottleObject
+from connector.adapters.bottlecrm.objects import OBJECTS, UNFINISHED, BottleObject
 from connector.adapters.bottlecrm.reading import Reading, place
 from connector.domain.records import (
     Intent,
@@ -53,16 +54,58 @@ class Writing:
             return self._written(WriteStatus.CREATED, kind, there.external_id, {})
         if there:
             return WriteResult(WriteStatus.CREATED, there)
-        payload = self._with_a_contact(kind, intent.payload)
+        payload = self._with_a_contact(intent.payload)
         self._refuse_what_would_be_dropped(kind, payload, creating=True)
         self._refuse_a_taken_sku(payload, None)
-        answer = self._calls.make("POST", kind.path, repeatable=False,
-                                  body=records.body(kind, payload, None, intent.reference))
-        if answer.status == 404:
-            raise Rejected(f"There is no {kind.path}.")
-        ext = _id(answer.body)
+        if kind.stands_on:
+            ext = self._mark(kind, intent)
+        elif kind.lines_apart and payload.get("line_items"):
+            ext = self._post_with_lines(kind, intent)
+        else:
+            ext = self._post(kind, payload, intent.reference)
         self._issue(kind, ext, payload)
         return self._written(WriteStatus.CREATED, kind, ext, payload)
+
+    def _post(self, kind: BottleObject, payload: Payload, reference: str) -> str:
+        answer = self._calls.make("POST", kind.path, repeatable=False,
+                                  body=records.body(kind, payload, None, reference))
+        if answer.status == 404:
+            raise Rejected(f"There is no {kind.path}.")
+        return _id(answer.body)
+
+    def _post_with_lines(self, kind: BottleObject, intent: Intent) -> str:
+        """Make a record and then its lines. Until all are there its reference says so, and it is
+        not found by it; whoever comes again goes on with it."""
+        begun = self._reading.made_for(kind, intent.reference + UNFINISHED)
+        ext = begun.external_id if begun else self._post(kind, intent.payload,
+                                                         intent.reference + UNFINISHED)
+        write_lines(self._calls, place(kind, ext), intent.payload["line_items"],
+                    begun.payload["line_items"] if begun else ())
+        try:
+            self._calls.make(kind.method, place(kind, ext),
+                             body={"custom_fields": {kind.mark: intent.reference}})
+        except RetryLater as error:
+            raise OutcomeUnknown(f"It was made, and not marked as finished: {error}",
+                                 after=error.after) from error
+        return ext
+
+    def _mark(self, kind: BottleObject, intent: Intent) -> str:
+        """Make a record bear what is created, so that there is never a second one of it."""
+        ext = str(intent.payload.get(kind.stands_on) or "")
+        row = self._reading.row(kind, ext) if ext else None
+        if row is None:
+            raise Rejected("In BottleCRM an order is an estimate that was accepted, and there is "
+                           "none for it.")
+        if any(row.get(name) != value for name, value in kind.query.items()):
+            raise Rejected(f"The estimate {row['estimate_number']} is {row['status']}: only one "
+                           "that its customer accepted can be an order.")
+        borne = (row["custom_fields"] or {}).get(kind.mark)
+        if borne:
+            raise Rejected(f"The estimate {row['estimate_number']} is the order for {borne} "
+                           "already.")
+        self._calls.make(kind.method, place(kind, ext), repeatable=False,
+                         body=records.body(kind, intent.payload, None, intent.reference))
+        return ext
 
     def _update(self, kind: BottleObject, intent: Intent) -> WriteResult:
         self._refuse_what_would_be_dropped(kind, intent.payload)
@@ -74,6 +117,9 @@ class Writing:
         body = records.body(kind, intent.payload, current.payload)
         if body and self._calls.make(kind.method, place(kind, ext), body=body).status == 404:
             return _gone(kind, ext)
+        if kind.lines_apart and "line_items" in intent.payload:
+            write_lines(self._calls, place(kind, ext), intent.payload["line_items"] or (),
+                        current.payload["line_items"])
         return self._written(WriteStatus.UPDATED, kind, ext, intent.payload)
 
     def _delete(self, kind: BottleObject, intent: Intent) -> WriteResult:
@@ -81,9 +127,12 @@ class Writing:
         current, moved = self._current(kind, ext, intent.version)
         if current is None or moved:
             return moved or _gone(kind, ext)
-        if self._calls.make("DELETE", place(kind, ext)).status == 404:
-            return _gone(kind, ext)
-        return WriteResult(WriteStatus.DELETED)
+        if kind.stands_on:  # what it stands on stays
+            answer = self._calls.make(kind.method, place(kind, ext), body={
+                "custom_fields": {kind.mark: None, kind.told: None}})
+        else:
+            answer = self._calls.make("DELETE", place(kind, ext))
+        return _gone(kind, ext) if answer.status == 404 else WriteResult(WriteStatus.DELETED)
 
     def _current(self, kind: BottleObject, ext: str,
                  version: str | None) -> tuple[RemoteRecord | None, WriteResult | None]:
@@ -142,9 +191,9 @@ class Writing:
             return str(error)
         return ""
 
-    def _with_a_contact(self, kind: BottleObject, payload: Payload) -> Payload:
+    def _with_a_contact(self, payload: Payload) -> Payload:
         """A document wants a contact of its account; the first one there is, where none is said."""
-        if not kind.has_lines or payload.get("contact_id") or not payload.get("account_id"):
+        if payload.get("contact_id") or not payload.get("account_id"):
             return payload
         account = self._reading.row(OBJECTS["accounts"], str(payload["account_id"])) or {}
         people = account.get("contacts") or []
@@ -158,7 +207,7 @@ class Writing:
                                       creating: bool = False) -> None:
         custom = dict(payload.get("custom_fields") or {})
         if creating and kind.target:
-            custom[REFERENCE] = ""
+            custom[kind.mark] = ""
         sent = {**payload, "custom_fields": custom}
         unknown = records.unknown(kind, sent, self._custom.of(kind.target))
         if unknown and kind.target:  # someone may have added them since

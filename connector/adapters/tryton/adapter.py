@@ -11,11 +11,14 @@ from connector.adapters.schema import all_there
 from connector.adapters.tryton import changes
 from connector.adapters.tryton.documents import Invoices, Shipments
 from connector.adapters.tryton.kind import Kind
+from connector.adapters.tryton.moving import Moving
+from connector.adapters.tryton.opportunities import Opportunities
 from connector.adapters.tryton.parties import Contacts, Customers
 from connector.adapters.tryton.products import Products, StockLevels
 from connector.adapters.tryton.rpc import LOOK_BACK_SECONDS, Rpc, TrytonSettings
-from connector.adapters.tryton.sale_states import SaleWriting
-from connector.adapters.tryton.sales import Sales
+from connector.adapters.tryton.sale_kinds import Quotations, Sales
+from connector.adapters.tryton.sale_writing import SaleWriting
+from connector.adapters.tryton.sales import AnySale
 from connector.adapters.tryton.writing import Writing
 from connector.adapters.webhooks import Webhooks
 from connector.domain.records import (
@@ -23,6 +26,7 @@ from connector.domain.records import (
     Capabilities,
     Delivery,
     IdempotentCreate,
+    Intent,
     ObjectSchema,
     Operation,
     Page,
@@ -35,8 +39,8 @@ from connector.errors import RequestRefused, RetryLater
 from connector.ports import Clock
 
 PAGE = 500
-_KINDS: tuple[type[Kind], ...] = (Products, StockLevels, Customers, Contacts, Sales, Shipments,
-                                  Invoices)
+_KINDS: tuple[type[Kind], ...] = (Products, StockLevels, Customers, Contacts, Opportunities,
+                                  Quotations, Sales, Shipments, Invoices)
 
 
 class Tryton:
@@ -98,8 +102,7 @@ class Tryton:
         if kind.cannot_write:
             return [WriteResult(WriteStatus.REJECTED, error=kind.cannot_write)
                     for _ in batch.intents]
-        writing = (SaleWriting if kind.model == Sales.model else Writing)(
-            self._rpc, kind, batch.intents)
+        writing = self._writing(kind, batch.intents)
         try:
             {Operation.CREATE: writing.create, Operation.UPDATE: writing.update,
              Operation.DELETE: writing.delete}[batch.operation]()
@@ -114,6 +117,11 @@ class Tryton:
     def close(self) -> None:
         """See the port."""
         self._rpc.close()
+
+    def _writing(self, kind: Kind, intents: Sequence[Intent]) -> Writing:
+        if isinstance(kind, AnySale):
+            return SaleWriting(self._rpc, kind, intents)
+        return (Moving if kind.steps else Writing)(self._rpc, kind, intents)
 
     def _kind(self, object: str) -> Kind:
         if object not in self._kinds:

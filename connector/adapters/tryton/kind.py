@@ -50,6 +50,9 @@ class Kind(ABC):
     schema: ClassVar[ObjectSchema]
     at_once: ClassVar[int] = 100  # records in one call that writes
     cannot_write: ClassVar[str] = ""  # why, where nothing of it can be written
+    steps: ClassVar[Mapping[str, Mapping[str, Sequence[str]]]] = {}
+    """By which actions a state is reached: by the word asked for, and the state it is in."""
+    actions: ClassVar[tuple[str, ...]] = ()  # in the order in which they are carried out
 
     def __init__(self, rpc: Rpc) -> None:
         self.rpc = rpc

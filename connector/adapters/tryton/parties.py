@@ -96,7 +96,7 @@ class _Parties(OneForOne):
 
 
 class Customers(_Parties):
-    """Parties that are neither contacts nor companies of the Tryton itself."""
+    """Parties that are neither contacts nor the Tryton's own companies and employees."""
 
     object = "customers"
     fields = (*_Parties.fields, "tax_identifier", "customer_payment_term.name", "currency.code",
@@ -117,8 +117,8 @@ class Customers(_Parties):
 
     def domain(self) -> list[Any]:
         if self._own is None:
-            rows = self.rpc.read("company.company", [], ["party"])
-            self._own = [row["party"] for row in rows]
+            self._own = [row["party"] for model in ("company.company", "company.employee")
+                         for row in self.rpc.read(model, [], ["party"])]
         domain: list[Any] = [["id", "not in", self._own]]
         type = self.contact_type()
         if type is not None:

@@ -118,8 +118,8 @@ class Rpc:
         """The user's context, with the company to work in."""
         if self._context is None:
             told = self.ask("model.res.user.get_preferences", True, {})
-            kept = {name: told[name] for name in ("company", "companies", "language")
-                    if name in told}
+            kept = {name: told[name] for name in ("company", "companies", "employee",
+                                                    "language") if name in told}
             wanted = self.settings.company
             if wanted is not None:
                 kept["company"] = self._company(wanted, kept)

@@ -1,7 +1,8 @@
-"""Sales: a header with lines, whose state moves by actions."""
+"""What quotations and orders share: Tryton keeps both as sales, a header with lines."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, ClassVar
@@ -9,7 +10,6 @@ from typing import Any, ClassVar
 from connector.adapters.tryton.kind import (
     Found,
     OneForOne,
-    Source,
     Unfit,
     Values,
     by,
@@ -17,52 +17,73 @@ from connector.adapters.tryton.kind import (
     iso_day,
     line_numbers,
 )
+from connector.adapters.tryton.marks import Marked, marked
+from connector.adapters.tryton.opportunities import Opportunities
 from connector.adapters.tryton.products import Categories, percent, quantity, warehouses
 from connector.adapters.tryton.rpc import Row, number
-from connector.domain.records import Intent, ObjectSchema, Payload, RemoteRecord
+from connector.domain.records import Intent, Payload, RemoteRecord
 
 _PRICE = Decimal("0.0001")
-_ALWAYS = frozenset({"reference"})
+ALWAYS = frozenset({"reference", "description"})
 """What may be changed in a sale that is no draft any more."""
+OPEN = frozenset({"draft", "quotation"})
+"""The states of a sale that nobody has confirmed."""
+HEADER = frozenset({"id", "number", "reference", "state", "progress", "party", "currency",
+                    "sale_date", "warehouse", "comment", "untaxed_amount", "tax_amount",
+                    "total_amount", "lines"})
+LINE = frozenset({"id", "line_no", "product", "description", "quantity", "unit", "unit_price",
+                  "base_price", "discount_percent", "tax_percent", "quantity_shipped"})
 
 
-class Sales(OneForOne):
-    """Sales of the company. The reference that a create keeps stands in `description`."""
+class AnySale(OneForOne):
+    """Sales of the company; `word` is what its records are marked as."""
 
-    object = "sales"
     model = "sale.sale"
-    fields = ("number", "reference", "description", "state", "shipment_state", "invoice_state",
-              "party", "currency.code", "sale_date", "warehouse.code", "warehouse.name", "comment",
-              "untaxed_amount", "tax_amount", "total_amount", "_timestamp",
+    fields = ("number", "reference", "description", "origin", "state", "shipment_state",
+              "invoice_state", "party", "currency.code", "sale_date", "warehouse.code",
+              "warehouse.name", "comment", "untaxed_amount", "tax_amount", "total_amount",
+              "_timestamp",
               *(f"lines.{f}" for f in (
                   "type", "sequence", "product", "description", "quantity", "unit.symbol",
                   "unit.digits", "unit_price", "base_price", "taxes.rate", "moves.state",
                   "moves.quantity", "_timestamp")))
     locks: ClassVar[Mapping[str, str]] = {"lines": "sale.line"}
-    sources = (Source("sale.sale"), Source("sale.line", "sale"), Source("stock.move", "sale"))
-    schema = ObjectSchema(
-        frozenset({"id", "number", "reference", "state", "progress", "shipment_state",
-                   "invoice_state", "party", "currency", "sale_date", "warehouse", "comment",
-                   "untaxed_amount", "tax_amount", "total_amount", "lines"}),
-        frozenset({"id", "line_no", "product", "description", "quantity", "unit", "unit_price",
-                   "base_price", "discount_percent", "tax_percent", "quantity_shipped"}))
+    actions = ("draft", "quote", "confirm", "process", "cancel")
+    word: ClassVar[str]
 
-    def domain(self) -> list[Any]:
+    def of_the_company(self) -> list[Any]:
+        """The sales there are, quotations and orders."""
         return [["company", "=", self.rpc.context["company"]]]
 
+    def whatever(self, ids: Sequence[int]) -> dict[int, Found]:
+        """The sales with these IDs, whatever state they are in."""
+        if not ids:
+            return {}
+        rows = self.rpc.read(self.model, [["id", "in", sorted(ids)], *self.of_the_company()],
+                             self._asked())
+        return {row["id"]: (row, record)
+                for row, record in zip(rows, self.records(rows), strict=True)}
+
+    @property
+    def marked(self) -> Marked:
+        """Those that were made for a record of the other side."""
+        return Marked(self.rpc, self.model, self.of_the_company())
+
     def referenced(self, references: Sequence[str]) -> dict[str, int]:
-        rows = self.rpc.read(self.model, [["description", "in", list(references)], *self.domain()],
-                             ["description"], order=[["id", "ASC"]])
-        return {text: row["id"] for text, row in by(rows, "description").items()}
+        return self.marked.oldest(self.word, references)
 
     def _asked(self) -> set[str]:
         known = self.described("sale.line")
         return {f for f in super()._asked() if f != "lines.base_price" or "base_price" in known}
 
     def records(self, rows: Sequence[Row]) -> list[RemoteRecord]:
-        marks = {row["description"] for row in rows if ":" in (row["description"] or "")}
-        ours = {id: text for text, id in self.referenced(sorted(marks)).items()} if marks else {}
-        return [self.record(row, _payload(row), ours.get(row["id"])) for row in rows]
+        own = self.marked.own(rows)
+        return [self.record(row, self.payload(row, own.get(row["id"], {})),
+                            own.get(row["id"], {}).get(self.word)) for row in rows]
+
+    @abstractmethod
+    def payload(self, row: Row, marks: Mapping[str, str]) -> Values:
+        """A sale as it is given to the engine; `marks` are its own, by word."""
 
     # ---- writing
 
@@ -81,7 +102,8 @@ class Sales(OneForOne):
                     "payment_term": party["customer_payment_term"],
                     "invoice_address": _address(party, "invoice"),
                     "shipment_address": _address(party, "delivery"),
-                    "description": intent.reference, "lines": [["create", lines]] if lines else []}
+                    "description": marked(None, self.word, intent.reference),
+                    "lines": [["create", lines]] if lines else []}
         return each(make, intents)
 
     def changes(self, pairs: Sequence[tuple[Intent, Found]]) -> list[Values | Unfit]:
@@ -95,8 +117,7 @@ class Sales(OneForOne):
             if "lines" in intent.payload:
                 steps = self._line_steps(intent.payload["lines"] or (), row, record, known)
                 values |= {"lines": steps} if steps else {}
-            if set(values) - _ALWAYS - set(self.more) and row["state"] not in (
-                    "draft", "quotation"):
+            if set(values) - ALWAYS - set(self.more) and row["state"] not in OPEN:
                 raise Unfit(f"The sale {now['number']} is {now['state']}: only its reference can "
                             "still be changed.")
             return values
@@ -133,6 +154,9 @@ class Sales(OneForOne):
         values |= self.extra(payload)
         if "party" in payload:
             values["party"] = _id(payload["party"])
+        if "opportunity" in payload:
+            values["origin"] = payload["opportunity"] and (
+                f"{Opportunities.model},{_id(payload['opportunity'])}")
         if "sale_date" in payload:
             values["sale_date"] = iso_day("sale_date", payload["sale_date"])
         if payload.get("currency"):
@@ -204,30 +228,16 @@ class Sales(OneForOne):
         return {"base_price": price, "unit_price": _discounted(price, discount)}
 
 
-def progress(row: Row) -> str:
-    """How far a sale is, in one word of Tryton's; a step counts once the one before is done."""
-    state, shipped, invoiced = row["state"], row["shipment_state"], row["invoice_state"]
-    if state in ("draft", "quotation"):
-        return "draft"
-    if state == "cancelled":
-        return "cancelled"
-    if shipped in ("sent", "none"):
-        if invoiced == "paid":
-            return "paid"
-        if invoiced in ("awaiting payment", "partially paid"):
-            return "awaiting payment"
-    return shipped if shipped in ("sent", "partially shipped") else "processing"
-
-
-def _payload(row: Row) -> Values:
+def payload(row: Row) -> Values:
+    """What quotations and orders show alike."""
     warehouse = row["warehouse."]
     lines = [line for line in row["lines."] if line["type"] == "line"]
     numbers = line_numbers(lines)
     return {
         **{name: row[name] for name in (
-            "id", "number", "reference", "state", "shipment_state", "invoice_state", "party",
-            "sale_date", "comment", "untaxed_amount", "tax_amount", "total_amount")},
-        "progress": progress(row), "currency": (row["currency."] or {}).get("code"),
+            "id", "number", "reference", "state", "party", "sale_date", "comment",
+            "untaxed_amount", "tax_amount", "total_amount")},
+        "currency": (row["currency."] or {}).get("code"),
         "warehouse": warehouse and (warehouse["code"] or warehouse["name"]),
         "lines": sorted((_line_payload(line, numbers[line["id"]]) for line in lines),
                         key=lambda line: line["line_no"])}

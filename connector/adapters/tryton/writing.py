@@ -34,10 +34,13 @@ class Writing:
         references = [intent.reference for intent in self._intents]
         made = {n: id for reference, id in self._kind.referenced(references).items()
                 for n, known in enumerate(references) if known == reference}
-        new = [n for n in range(len(self._intents)) if n not in made]
+        self._make([n for n in range(len(self._intents)) if n not in made], made)
+        self._told(made, WriteStatus.CREATED)
+
+    def _make(self, new: Sequence[int], made: dict[int, int]) -> None:
+        """Make the records at these places; their IDs go into `made`."""
         values = self._kind.creations([self._intents[n] for n in new])
         self._each(self._fit(new, values), self._create, made)
-        self._told(made, WriteStatus.CREATED)
 
     def _create(self, items: Sequence[Item]) -> list[int]:
         ids = self._rpc.change(f"model.{self._kind.written}.create", [v for _, v in items])

@@ -19,7 +19,7 @@ from trytond.modules.company.tests.tools import create_company, get_company
 
 GROUPS = ("sale.group_sale", "sale.group_sale_admin", "stock.group_stock", "account.group_account",
           "product.group_product_admin", "account_product.group_account_product_admin",
-          "party.group_party_admin")
+          "party.group_party_admin", "sale_opportunity.group_opportunity")
 MORE_GROUPS = {"clerk": GROUPS, "boss": (*GROUPS, "account_credit_limit.group_credit_limit")}
 YEARS = 10
 
@@ -84,7 +84,16 @@ def second_warehouse():
     first.save()
 
 
-def users(company, password):
+def employee(company):
+    """Someone who answers for opportunities; without one Tryton keeps them as leads."""
+    party = Model.get("party.party")(name="Kim Clerk")
+    party.save()
+    made = Model.get("company.employee")(party=party, company=company)
+    made.save()
+    return made.id
+
+
+def users(company, employee, password):
     """Users that are no administrators."""
     data, context = Model.get("ir.model.data"), config.get_config().context
     for login, groups in MORE_GROUPS.items():
@@ -94,6 +103,8 @@ def users(company, password):
             user.groups.append(Model.get("res.group")(data.get_id(group, context)))
         user.companies.append(Model.get("company.company")(company.id))
         user.company = Model.get("company.company")(company.id)
+        user.employees.append(Model.get("company.employee")(employee))
+        user.employee = Model.get("company.employee")(employee)
         user.save()
 
 
@@ -126,7 +137,7 @@ def main():
     has.save()
     of.reverse = has
     of.save()
-    users(company, facts["password"])
+    users(company, employee(company), facts["password"])
 
 
 main()

@@ -43,7 +43,7 @@ SEED = HERE / "seed.py"
 NAME = "tryton-8.2"
 PYTHON: Command = ([sys.executable], {})
 MODULES = ("sale", "stock", "account_invoice_stock", "sale_credit_limit", "sale_discount",
-           "party_relationship")
+           "sale_opportunity", "party_relationship")
 DATABASE = "erp"
 PASSWORD = "for-tests-only-1"
 FACTS = {

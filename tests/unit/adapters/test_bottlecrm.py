@@ -328,11 +328,3 @@ def test_a_list_that_never_rests_is_told() -> None:
                               for n in range(1, 99)})
     with pytest.raises(SystemUnreachable, match="come and go faster"):
         swept(busy)
-
-
-def test_only_estimates_of_a_state_are_read_where_one_is_set(web: responses.RequestsMock) -> None:
-    answers(web, "GET", "invoices/estimates/", {"results": [], "count": 0})
-    only = BottleCrm(BottleCrmSettings(name="crm", url=URL, token=SecretStr("token"),
-                                       estimate_status="Accepted"), VirtualClock())
-    assert [page.records for page in only.pull("estimates", None)] == [()]
-    assert "status=Accepted" in str(web.calls[-1].request.url)

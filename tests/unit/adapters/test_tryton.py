@@ -19,7 +19,8 @@ from connector.adapters.tryton.changes import Cursor, parsed, pull
 from connector.adapters.tryton.kind import Kind, Source, line_numbers
 from connector.adapters.tryton.parties import _joined, _parts
 from connector.adapters.tryton.rpc import Refused, Rpc, day, number, packed, unpacked
-from connector.adapters.tryton.sales import _discount, _discounted, progress
+from connector.adapters.tryton.sale_kinds import progress
+from connector.adapters.tryton.sales import _discount, _discounted
 from connector.adapters.tryton.writing import Writing
 from connector.adapters.wire import dumps
 from connector.domain.records import Batch, Intent, Operation, WriteStatus

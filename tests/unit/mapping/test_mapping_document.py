@@ -134,8 +134,8 @@ def test_a_wrong_line_field(tmp_path: Path, line: str, said: str) -> None:
      "x.yaml:10: the line key has to be written with the lines. Take `direction: pull` out, or "
      "add it to the lines."),
     ("entity: quote", "entity: quotation",
-     "x.yaml:2: unknown entity 'quotation'. Known: product, customer, contact, stock_level, quote, "
-     "order, delivery, invoice."),
+     "x.yaml:2: unknown entity 'quotation'. Known: product, customer, contact, stock_level, "
+     "opportunity, quote, order, delivery, invoice."),
     ("system: shop", "system: shopp",
      "x.yaml:1: 'shopp' stands in the folder of 'shop'. Move the file, or mend the line."),
     ("object: offers", "select: a[0]\nobject: offers",

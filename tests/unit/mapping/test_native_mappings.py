@@ -81,8 +81,8 @@ def _computed(mapping: Mapping, record: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in record.items() if name in mapping.writable}
 
 
-def test_both_systems_map_every_entity() -> None:
-    assert set(CRM) == set(ERP) == set(ENTITIES)
+def test_both_systems_map_every_entity_that_both_have() -> None:
+    assert set(CRM) == set(ERP) == set(ENTITIES) - {"opportunity"}
 
 
 @pytest.mark.parametrize(("mapping", "payload", "record"), [
