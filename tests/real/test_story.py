@@ -49,6 +49,11 @@ pairs:
       customer: {match: [name], conflict: manual, fields: {phone: {owner: crm}}}
       contact: {match: [email], conflict: manual}
       stock_level: {match: [product, warehouse], born_in: erp}
+      quote:
+        born_in: crm
+        conflict: {prefer: erp}
+        total_tolerance: 0.01
+        becomes: {order: {when: {status: accepted}, in: erp, set: {status: confirmed}}}
       order: {born_in: crm, conflict: {prefer: erp}, total_tolerance: 0.01}
       delivery: {born_in: erp}
       invoice: {born_in: erp, total_tolerance: 0.01}
@@ -101,8 +106,10 @@ class Story:
                             and (entry := json.loads(line))["event"] == "call")
         return Synced(process.returncode, seconds, calls, said)
 
-    def sync(self, what: str) -> Synced:
-        """A sync that has to succeed; it is told how long it took."""
+    def sync(self, what: str, *, kills: int = 0) -> Synced:
+        """A sync that has to succeed, after some that are killed; it is told how long it took."""
+        for after in range(kills):
+            self.run("sync", kill_after=2 + after)
         done = self.run("sync", "--json")
         assert done.code == 0, (done.said, (self.folder / "log").read_text("utf-8")[-3000:]) \
             if done.code != 7 else self.run("dead-letters", "list").said
@@ -221,14 +228,31 @@ def test_from_two_systems_in_place_to_a_paid_invoice(story: Story, kills: int) -
     price = {p.sku: Decimal(p.price) for p in story.company.products}
     story.erp.put_in_stock(first_sku, 100)
     story.erp.put_in_stock(second_sku, 50)
-    order = story.crm.sell(first.name, [(first_sku, 4), (second_sku, 1)])
-    story.sync("the order")
-    (sale,) = story.erp.sales()
+    wanted = [(first_sku, 4), (second_sku, 1)]
+    deal = story.crm.hope(first.name, wanted)
     net = 4 * price[first_sku] + price[second_sku]
+    if deal:
+        story.sync("the deal")
+        (hope,) = story.erp.opportunities()
+        assert (hope["state"], hope["amount"], hope["lines"]) == ("opportunity", net, wanted)
+    offer = story.crm.offer(first.name, wanted, deal)
+    story.sync("the quote")
+    (sale,) = story.erp.sales()
     total = (net * Decimal("1.19")).quantize(Decimal("0.01"))
     assert (sale["state"], abs(sale_total(sale) - total) <= Decimal("0.01")) \
+        == ("quotation", True)
+    assert story.crm.quote(offer) == {"number": sale["number"], "status": "Sent"}
+    story.crm.accept(offer)
+    story.sync("quote to order", kills=kills)
+    (sale,) = story.erp.sales()
+    assert (sale["state"], abs(sale_total(sale) - total) <= Decimal("0.01")) \
         == ("processing", True)
+    (order,) = story.crm.orders()
     assert story.crm.order(order)["number"] == sale["number"]
+    assert story.crm.quote(offer)["status"] == "Ordered"
+    if deal:
+        (hope,) = story.erp.opportunities()
+        assert (hope["state"], story.crm.deal(deal)) == ("won", "CLOSED_WON")
     assert story.crm.stock(first_sku) == {"on_hand": 100, "available": 96}
 
     story.erp.ship(sale)

@@ -28,7 +28,12 @@ class CrmUser(Protocol):
     def skus(self) -> list[str]: ...
     def company(self, name: str) -> dict[str, Any]: ...
     def change_company(self, name: str, **changes: str) -> None: ...
-    def sell(self, company: str, lines: Lines) -> str: ...
+    def hope(self, company: str, lines: Lines) -> str: ...
+    def deal(self, id: str) -> str: ...
+    def offer(self, company: str, lines: Lines, deal: str) -> str: ...
+    def quote(self, id: str) -> dict[str, Any]: ...
+    def accept(self, id: str) -> None: ...
+    def orders(self) -> list[str]: ...
     def order(self, id: str) -> dict[str, Any]: ...
     def invoices(self) -> list[dict[str, Any]]: ...
     def stock(self, sku: str) -> dict[str, Any]: ...
@@ -99,24 +104,65 @@ class BottleUser:
         self._call("PATCH", f"accounts/{self._id(name)}",
                    {words.get(field, field): value for field, value in changes.items()})
 
-    def sell(self, company: str, lines: Lines) -> str:
+    def hope(self, company: str, lines: Lines) -> str:
+        """A deal; its ID."""
         products = {p["sku"]: p for p in self._products()}
+        deal = str(self._call("POST", "opportunities", {
+            "name": f"Deal with {company}", "account": self._id(company), "stage": "PROPOSAL",
+            "currency": "EUR", "closed_on": "2030-12-31"})["id"])
+        for number, (sku, quantity) in enumerate(lines):
+            self._call("POST", f"opportunities/{deal}/line-items", {
+                "product_id": products[sku]["id"], "name": products[sku]["name"],
+                "quantity": str(quantity), "unit_price": products[sku]["price"], "order": number})
+        return deal
+
+    def deal(self, id: str) -> str:
+        """A deal's stage."""
+        return str(self._call("GET", f"opportunities/{id}")["opportunity_obj"]["stage"])
+
+    def _contact(self, company: str) -> dict[str, Any]:
         account = self._id(company)
         (contact, *_) = [c for c in self._call("GET", "contacts", limit="1000")["results"]
                          if str(c.get("account")) == account]
+        return contact
+
+    def offer(self, company: str, lines: Lines, deal: str) -> str:
+        """An estimate that was sent; its ID."""
+        products = {p["sku"]: p for p in self._products()}
         estimate = self._call("POST", "invoices/estimates", {
-            "title": f"For {company}", "account_id": account, "contact_id": contact["id"],
+            "title": f"For {company}", "account_id": self._id(company),
+            "contact_id": self._contact(company)["id"], "opportunity_id": deal,
             "currency": "EUR", "tax_rate": "19", "line_items": [
                 {"product": products[sku]["id"], "name": products[sku]["name"],
-                 "quantity": str(quantity), "unit_price": products[sku]["price"]}
-                for sku, quantity in lines]})["estimate"]
+                 "quantity": str(quantity), "unit_price": products[sku]["price"], "order": number}
+                for number, (sku, quantity) in enumerate(lines)]})["estimate"]
         self._call("POST", f"invoices/estimates/{estimate['id']}/send")
-        self._call("POST", f"public/estimate/{estimate['public_token']}/accept",
-                   {"name": contact["first_name"], "email": contact["email"]})
         return str(estimate["id"])
 
+    def _estimate(self, id: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._call("GET", f"invoices/estimates/{id}")["estimate"]
+        return found
+
+    def quote(self, id: str) -> dict[str, Any]:
+        estimate = self._estimate(id)
+        said = estimate["custom_fields"] or {}
+        return {"number": said.get("quotation_number"),
+                "status": "Ordered" if said.get("connector_order") else estimate["status"]}
+
+    def accept(self, id: str) -> None:
+        estimate = self._estimate(id)
+        contact = self._contact(estimate["account"]["name"])
+        self._call("POST", f"public/estimate/{estimate['public_token']}/accept",
+                   {"name": contact["first_name"], "email": contact["email"]})
+
+    def orders(self) -> list[str]:
+        """The estimates that bear an order."""
+        rows = self._call("GET", "invoices/estimates", limit="100")["results"]
+        return [row["id"] for row in rows
+                if (self._estimate(row["id"])["custom_fields"] or {}).get("connector_order")]
+
     def order(self, id: str) -> dict[str, Any]:
-        estimate = self._call("GET", f"invoices/estimates/{id}")["estimate"]
+        estimate = self._estimate(id)
         said = estimate["custom_fields"] or {}
         return {"number": said.get("order_number"), "status": said.get("progress", "Accepted"),
                 "total": Decimal(estimate["total_amount"])}
@@ -144,7 +190,8 @@ class ErpUser:
         """Customers: parties that are nobody's contact."""
         contacts = {row["from_"] for row in self.clerk.read(
             "party.relation.all", [["type.name", "=", "Contact of"]], "from_")}
-        own = {row["party"] for row in self.clerk.read("company.company", [], "party")}
+        own = {row["party"] for model in ("company.company", "company.employee")
+               for row in self.clerk.read(model, [], "party")}
         return sorted(row["name"] for row in self.clerk.read("party.party", [], "name")
                       if row["id"] not in contacts | own)
 
@@ -178,6 +225,14 @@ class ErpUser:
     def sales(self) -> list[dict[str, Any]]:
         return self.clerk.read("sale.sale", [], "number", "state", "total_amount", "shipments",
                                "invoices")
+
+    def opportunities(self) -> list[dict[str, Any]]:
+        """State, amount, and SKU and quantity of each line."""
+        return [{"state": row["state"], "amount": Decimal(row["amount"]["decimal"]),
+                 "lines": [(line["product."]["code"], int(line["quantity"]))
+                           for line in row["lines."]]}
+                for row in self.clerk.read("sale.opportunity", [], "state", "amount",
+                                           "lines.product.code", "lines.quantity")]
 
     def ship(self, sale: dict[str, Any]) -> None:
         for step in ("assign_try", "pick", "pack", "do"):
@@ -247,15 +302,35 @@ class NativeUser:
     def change_company(self, name: str, **changes: str) -> None:
         self._call("PATCH", f"accounts/{self._one('accounts', 'name', name)['id']}", changes)
 
-    def sell(self, company: str, lines: Lines) -> str:
+    def hope(self, company: str, lines: Lines) -> str:
+        """None: a deal of the native CRM has no lines."""
+        return ""
+
+    def deal(self, id: str) -> str:
+        """A deal's stage."""
+        return str(self._call("GET", f"opportunities/{id}")["stage"])
+
+    def offer(self, company: str, lines: Lines, deal: str) -> str:
+        """A quote that was sent; its ID."""
         products = {row["sku"]: row for row in self._every("products")}
-        order = self._call("POST", "orders", {
+        quote = self._call("POST", "quotes", {
             "accountId": self._one("accounts", "name", company)["id"], "currency": "EUR",
-            "status": "Confirmed", "lines": [
+            "status": "Sent", "lines": [
                 {"lineNo": n, "productId": products[sku]["id"], "quantity": quantity,
                  "unitPriceMicros": products[sku]["listPriceMicros"], "taxPercent": 19}
                 for n, (sku, quantity) in enumerate(lines, start=1)]})
-        return str(order["id"])
+        return str(quote["id"])
+
+    def quote(self, id: str) -> dict[str, Any]:
+        quote = self._call("GET", f"quotes/{id}")
+        return {"number": quote["erpQuoteNumber"], "status": quote["status"]}
+
+    def accept(self, id: str) -> None:
+        self._call("PATCH", f"quotes/{id}", {"status": "Accepted"})
+
+    def orders(self) -> list[str]:
+        """Every order."""
+        return [row["id"] for row in self._every("orders")]
 
     def order(self, id: str) -> dict[str, Any]:
         order = self._call("GET", f"orders/{id}")

@@ -25,6 +25,9 @@ _PLAIN = ("description", "comment", "amount")
 _DATES = ("start_date", "end_date")
 _SHOWN = {"converted": "opportunity", "cancelled": "lost"}
 """States that are told as another one: a sale was made of it; it is off."""
+_FROZEN = ("amount", "end_date", "comment", "lines")
+"""What Tryton lets nobody change once a sale was made of it: not told from then on, so that the
+other side's stands there."""
 _CLOSED = ("won", "lost", "cancelled")
 _WON = " [won]"
 """Stands behind the reference of one that was won, and that Tryton has sold nothing of yet: it is
@@ -88,6 +91,10 @@ class Opportunities(OneForOne):
 
         def make(pair: tuple[Intent, Found]) -> Values:
             intent, (row, record) = pair
+            late = sorted({*intent.payload} & {*_FROZEN} - {*record.payload})
+            if late:
+                raise Unfit(f"Tryton keeps {', '.join(late)} of an opportunity that is "
+                            f"{row['state']}.")
             values = self._header({name: value for name, value in intent.payload.items()
                                    if record.payload.get(name) != value}, known)
             if "lines" in intent.payload:
@@ -171,13 +178,17 @@ def _progress(row: Row) -> str:
 
 def _payload(row: Row) -> Values:
     numbers = line_numbers(row["lines."])
-    return {
+    found = {
         **{name: row[name] for name in ("id", "number", "state", "party", *_PLAIN, *_DATES)},
         "progress": _progress(row),
         "probability": Decimal(str(row["conversion_probability"])) * 100,
         "currency": (row["currency."] or {}).get("code"),
         "lines": sorted((_line_payload(line, numbers[line["id"]]) for line in row["lines."]),
                         key=lambda line: line["line_no"])}
+    kept = () if row["state"] in ("lead", "opportunity") else _FROZEN
+    if row["state"] in _CLOSED:
+        kept = (*_FROZEN, "probability")
+    return {name: value for name, value in found.items() if name not in kept}
 
 
 def _line_payload(line: Row, line_no: int) -> Values:

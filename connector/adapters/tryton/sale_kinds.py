@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from connector.adapters.tryton.kind import Found, Source, Unfit, Values, each
@@ -73,18 +72,18 @@ class Sales(AnySale):
     # ---- an order made from a quotation
 
     def becoming(self, pairs: Sequence[tuple[Intent, Found]]) -> list[Values | Unfit]:
-        """What to write so that a quotation is the order that was asked for: its mark and, while
-        nobody has confirmed it, what differs. One that was confirmed in Tryton stands as it is."""
-        changes = self.changes([
-            (i if f[0]["state"] in OPEN else replace(i, payload={}), f) for i, f in pairs])
+        """What to write so that a quotation is the order that was asked for: its mark, and what
+        differs."""
+        changes = self.changes(pairs)
 
         def make(asked: tuple[Intent, Found, Values | Unfit]) -> Values:
             intent, (row, record), values = asked
             if record.reference is not None:
                 raise Unfit(f"The quotation {row['number']} is the order for {record.reference} "
                             "already.")
-            if row["state"] == "cancelled":
-                raise Unfit(f"The quotation {row['number']} was cancelled in Tryton.")
+            if row["state"] not in OPEN:
+                raise Unfit(f"The quotation {row['number']} is {row['state']} in Tryton already; "
+                            "whoever did that did it without the other side.")
             if isinstance(values, Unfit):
                 raise values
             return {**values, "description": marked(row["description"], ORDER, intent.reference)}

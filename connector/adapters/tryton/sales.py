@@ -24,7 +24,7 @@ from connector.adapters.tryton.rpc import Row, number
 from connector.domain.records import Intent, Payload, RemoteRecord
 
 _PRICE = Decimal("0.0001")
-ALWAYS = frozenset({"reference", "description"})
+ALWAYS = frozenset({"reference"})
 """What may be changed in a sale that is no draft any more."""
 OPEN = frozenset({"draft", "quotation"})
 """The states of a sale that nobody has confirmed."""

@@ -55,8 +55,8 @@ class BottleServer:
         """Take out all records, and the custom fields: it is as it was at its start. Invoices
         can't be deleted through the API, nor the accounts they are for."""
         with psycopg.connect(self.database) as connection:
-            connection.execute("truncate accounts, contacts, product, invoice, estimate, "
-                               "custom_field_definition, webhook_endpoint cascade")
+            connection.execute("truncate accounts, contacts, opportunity, product, invoice, "
+                               "estimate, custom_field_definition, webhook_endpoint cascade")
 
 
 def missing() -> str | None:

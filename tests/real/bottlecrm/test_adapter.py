@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -152,9 +152,72 @@ class TestProducts(AdapterSuite):
             invalid={"sku": "P-2", "name": "Product 2", "price": "dear"})
 
 
+class TestDealsPromises(AdapterSuite):
+    @pytest.fixture
+    def world(self, bottlecrm: BottleServer) -> AdapterWorld:
+        return world(
+            bottlecrm, "opportunities", "opportunities", "PATCH", "opportunity",
+            lambda n: {"name": f"Deal {n}", "stage": "PROPOSAL",
+                       "line_items": [{"name": f"Line {n}", "quantity": "2", "order": 0,
+                                       "unit_price": "9.50"}] if n % 2 else []}, "name",
+            decimal_field="probability", decimal_values=["40", "75"],
+            invalid={"name": "Deal X", "stage": "NOWHERE"})
+
+
+class TestQuotesPromises(AdapterSuite):
+    @pytest.fixture
+    def world(self, bottlecrm: BottleServer) -> AdapterWorld:
+        buyer: dict[str, str] = {}
+
+        def payload(n: int) -> dict[str, Any]:
+            if not buyer:
+                buyer.update(a_buyer(Crm(bottlecrm, adapter(bottlecrm))))
+            return {"title": f"Estimate {n}", **buyer}
+
+        return replace(world(
+            bottlecrm, "estimates", "invoices/estimates", "PUT", "estimate", payload, "title",
+            invalid={"title": "Nobody's", "account_id": "no account"}), long_text_field="notes")
+
+
+class TestOrdersPromises(AdapterSuite):
+    @pytest.fixture
+    def world(self, bottlecrm: BottleServer) -> AdapterWorld:
+        user = Crm(bottlecrm, adapter(bottlecrm))
+        buyer: dict[str, str] = {}
+        made: dict[int, str] = {}
+
+        def payload(n: int) -> dict[str, Any]:
+            if not buyer:
+                buyer.update(a_buyer(user))
+            if n not in made:
+                estimate = user.call("POST", "invoices/estimates", {
+                    "title": f"Estimate {n}", **buyer})["estimate"]
+                user.call("POST", f"invoices/estimates/{estimate['id']}/send")
+                user.call("POST", f"public/estimate/{estimate['public_token']}/accept",
+                          {"name": "Ada", "email": "ada@acme.example"})
+                made[n] = estimate["id"]
+            return {"estimate_id": made[n], "progress": f"Step {n}"}
+
+        found = world(bottlecrm, "orders", "invoices/estimates", "PUT", "estimate", payload,
+                      "progress", invalid={"estimate_id": None, "progress": "None"})
+        user.adapter.prepare("orders", {"progress": FieldType.TEXT})
+        return replace(found, long_text_field="", late=None, edit=lambda ext, changes: user.call(
+            "PUT", f"invoices/estimates/{ext}", {"custom_fields": dict(changes)}))
+
+
+def a_buyer(user: Crm) -> dict[str, str]:
+    """An account and a person, as a document names them."""
+    account = user.call("POST", "accounts", {"name": "Acme"})["id"]
+    contact = user.call("POST", "contacts", {
+        "first_name": "Ada", "last_name": "Love", "email": "ada@acme.example",
+        "account": account})["id"]
+    return {"account_id": account, "contact_id": contact}
+
+
 def mappings() -> dict[str, Compiled]:
     found = load_mappings(shipped("mappings"), "bottlecrm", REGISTRY)
-    assert set(found) == {"product", "customer", "contact", "order", "invoice"}
+    assert set(found) == {"product", "customer", "contact", "opportunity", "quote", "order",
+                          "invoice"}
     return found
 
 
@@ -338,14 +401,17 @@ class TestProductNotes:
         assert decoded("product", changed.record)["on_hand"] == Decimal("12.5")
 
 
-class TestOrders:
-    def test_an_accepted_estimate_is_an_order(self, crm: Crm, sale: Sale) -> None:
+def quote(crm: Crm, ext: str) -> dict[str, Any]:
+    return decoded("quote", crm.one("estimates", ext))
+
+
+class TestQuotes:
+    def test_an_estimate_is_a_quote(self, crm: Crm, sale: Sale) -> None:
         ext = accepted(crm, sale)
         record = crm.one("estimates", ext)
-        assert decoded("order", record) == {
-            "number": None, "customer": sale.account, "status": "confirmed",
-            "ordered_on": date.fromisoformat(record.payload["issue_date"]), "currency": "EUR",
-            "customer_reference": None, "remark": None, "net": Decimal("32.97"),
+        assert decoded("quote", record) == {
+            "number": None, "customer": sale.account, "opportunity": None, "status": "accepted",
+            "valid_until": None, "currency": "EUR", "remark": None, "net": Decimal("32.97"),
             "tax": Decimal("6.59"), "total": Decimal("39.56"),
             "lines": [
                 {"line_no": 0, "product": sale.product, "description": "Bolt",
@@ -357,34 +423,158 @@ class TestOrders:
         (page,) = crm.adapter.pull("estimates", None)
         assert [(r.external_id, r.version) for r in page.records] == [(ext, record.version)]
 
-    def test_a_draft_is_none(self, crm: Crm, sale: Sale) -> None:
-        crm.call("POST", "invoices/estimates", {
-            "title": "Not yet", "account_id": sale.account, "contact_id": sale.contact})
-        (page,) = crm.adapter.pull("estimates", None)
-        assert [mappings()["order"].selects(r.payload) for r in page.records] == [False]
-        only = BottleCrm(BottleCrmSettings(
-            name="crm", url=crm.server.url, token=SecretStr(crm.server.token),
-            estimate_status="Accepted"), VirtualClock())
-        assert [page.records for page in only.pull("estimates", None)] == [()]
+    def test_its_own_status_counts_until_the_erp_is_further(self, crm: Crm, sale: Sale) -> None:
+        estimate = crm.call("POST", "invoices/estimates", {
+            "title": "Bolts", "account_id": sale.account, "contact_id": sale.contact})["estimate"]
+        ext = estimate["id"]
+        assert quote(crm, ext)["status"] == "draft"
+        crm.call("POST", f"invoices/estimates/{ext}/send")
+        assert quote(crm, ext)["status"] == "sent"
+        for status, shown in (("rejected", "rejected"), ("sent", "sent"), ("draft", "sent")):
+            result = crm.change("estimates", crm.one("estimates", ext), encoded("quote", {
+                "status": status, "number": "Q-1"}))
+            assert result.status is WriteStatus.UPDATED
+            assert bool(result.refusal) == (status != shown)
+            assert quote(crm, ext)["status"] == shown
+        crm.call("POST", f"public/estimate/{estimate['public_token']}/accept",
+                 {"name": "Ada Love", "email": "ada@acme.example"})
+        assert quote(crm, ext)["status"] == "accepted"
+        crm.change("estimates", crm.one("estimates", ext), encoded("quote", {"status": "ordered"}))
+        assert quote(crm, ext) | {"status": "ordered", "number": "Q-1"} == quote(crm, ext)
+
+    def test_a_draft_without_an_account_is_nobodys_business(self) -> None:
+        selects = mappings()["quote"].selects
+        assert [selects({"status": status, "account_id": account})
+                for status, account in (("Draft", None), ("Draft", "a"), ("Sent", None))] \
+            == [False, True, True]
+
+
+class TestOrders:
+    def made(self, crm: Crm, ext: str) -> RemoteRecord:
+        return crm.made("orders", encoded("order", {"quote": ext, "number": "SO-5",
+                                                    "status": "confirmed"}))
+
+    def test_an_order_stands_on_its_estimate(self, crm: Crm, sale: Sale) -> None:
+        ext = accepted(crm, sale)
+        assert [page.records for page in crm.adapter.pull("orders", None)] == [()]
+        assert crm.adapter.get("orders", [ext]) == {}
+        for _ in range(2):
+            record = self.made(crm, ext)
+            assert (record.external_id, record.reference) == (ext, "erp:1")
+        assert decoded("order", record).items() >= {
+            "number": "SO-5", "quote": ext, "customer": sale.account, "status": "confirmed",
+            "ordered_on": None, "currency": "EUR", "total": Decimal("39.56")}.items()
+        (page,) = crm.adapter.pull("orders", None)
+        assert [(r.external_id, r.version) for r in page.records] == [(ext, record.version)]
+        assert crm.adapter.find("orders", ["erp:1", "erp:2"]) == {"erp:1": record}
+        assert quote(crm, ext)["status"] == "ordered"
+        assert crm.call("GET", "invoices/estimates")["count"] == 1
+
+    def test_a_second_one_and_one_without_an_estimate_are_refused(
+            self, crm: Crm, sale: Sale) -> None:
+        ext = accepted(crm, sale)
+        self.made(crm, ext)
+        draft = crm.call("POST", "invoices/estimates", {
+            "title": "Not yet", "account_id": sale.account, "contact_id": sale.contact})["estimate"]
+        for target, said in ((ext, "is the order for erp:1 already"),
+                             (draft["id"], "is Draft: only one that its customer accepted"),
+                             (None, "there is none for it")):
+            result = crm.write("orders", {"estimate_id": target, "progress": "Accepted"},
+                               Operation.CREATE, 2)
+            assert result.status is WriteStatus.REJECTED
+            assert said in result.error
+
+    def test_one_that_is_deleted_leaves_its_estimate(self, crm: Crm, sale: Sale) -> None:
+        record = self.made(crm, accepted(crm, sale))
+        result = crm.write("orders", {}, Operation.DELETE, 0, record)
+        assert result.status is WriteStatus.DELETED
+        assert crm.adapter.get("orders", [record.external_id]) == {}
+        assert quote(crm, record.external_id)["status"] == "accepted"
 
     def test_what_the_erp_says_comes_back_on_it(self, crm: Crm, sale: Sale) -> None:
-        record = crm.one("estimates", accepted(crm, sale))
+        record = self.made(crm, accepted(crm, sale))
         for status in ("confirmed", "partially_shipped", "shipped", "paid"):
-            said = {"number": "SO-5", "status": status, "remark": "2 on the way"}
-            result = crm.change("estimates", record, encoded("order", said))
+            said = {"number": "SO-6", "status": status, "remark": "2 on the way"}
+            result = crm.change("orders", record, encoded("order", said))
             assert (result.status, result.error, result.refusal) == (WriteStatus.UPDATED, "", "")
             assert result.record is not None
             record = result.record
             assert said.items() <= decoded("order", record).items()
         assert crm.call("GET", f"invoices/estimates/{record.external_id}")["estimate"][
-            "custom_fields"] == {"progress": "Paid", "order_number": "SO-5",
-                                 "remark": "2 on the way"}
+            "custom_fields"] == {"progress": "Paid", "order_number": "SO-6",
+                                 "remark": "2 on the way", "connector_order": "erp:1"}
 
     def test_an_accepted_estimate_keeps_its_lines(self, crm: Crm, sale: Sale) -> None:
         record = crm.one("estimates", accepted(crm, sale))
         result = crm.change("estimates", record, {"line_items": [{"name": "x", "order": 0}]})
         assert result.status is WriteStatus.REJECTED
         assert "can only be changed while it is a Draft" in result.error
+
+
+class TestDeals:
+    def deal(self, sale: Sale, **more: Any) -> dict[str, Any]:
+        line = {"line_no": 0, "product": sale.product, "description": "Bolt",
+                "quantity": Decimal(3), "unit_price": Decimal("9.50"),
+                "discount_percent": Decimal(10)}
+        return {"number": "7", "name": "The fair", "customer": sale.account,
+                "stage": "proposal", "probability": Decimal(40), "amount": Decimal("33.65"),
+                "currency": "EUR", "closes_on": date(2030, 12, 31), "description": "In May.",
+                "lines": [line, {**line, "line_no": 1, "product": None, "quantity": Decimal(1),
+                                 "unit_price": Decimal(8), "discount_percent": Decimal(0),
+                                 "description": "Delivery"}], **more}
+
+    def test_a_deal_keeps_its_lines(self, crm: Crm, sale: Sale) -> None:
+        wanted = self.deal(sale)
+        made = crm.made("opportunities", encoded("opportunity", wanted))
+        assert decoded("opportunity", made) == wanted
+        first, _ = wanted["lines"]
+        changed = wanted | {"stage": "won", "amount": Decimal("20.10"), "lines": [
+            first | {"quantity": Decimal(1), "description": None},
+            first | {"line_no": 3, "quantity": Decimal("1.5"), "product": None,
+                     "description": "Washer"}]}
+        first_id = made.payload["line_items"][0]["id"]
+        result = crm.change("opportunities", made, encoded("opportunity", {
+            "stage": "won", "lines": changed["lines"]}))
+        assert (result.status, result.error) == (WriteStatus.UPDATED, "")
+        assert result.record is not None
+        assert result.record.payload["line_items"][0]["id"] == first_id
+        now = decoded("opportunity", result.record)
+        assert now["lines"][1] == changed["lines"][1]
+        assert now["lines"][0]["quantity"] == 1
+        assert (now["stage"], now["amount"]) == ("won", Decimal("21.38"))
+
+    def test_an_amount_that_is_not_the_sum_is_told(self, crm: Crm, sale: Sale) -> None:
+        result = crm.write("opportunities", encoded("opportunity", self.deal(
+            sale, amount=Decimal(50))), Operation.CREATE, 1)
+        assert result.status is WriteStatus.CREATED
+        assert result.refusal == "BottleCRM did not keep amount (sent 50.00, kept 33.65)."
+
+    def test_one_that_stopped_between_its_lines_is_gone_on_with(
+            self, crm: Crm, sale: Sale) -> None:
+        wanted = encoded("opportunity", self.deal(sale))
+        posts = 0
+
+        def cut(method: str, path: str, _body: bytes) -> None:
+            nonlocal posts
+            posts += method == "POST" and "line-items" in path
+            if posts == 2:
+                raise ConnectionError("cut")
+
+        with between(crm.server.url, cut) as url:
+            lost = Crm(crm.server, adapter(crm.server, url=url)).write(
+                "opportunities", wanted, Operation.CREATE, 1)
+        assert lost.status is WriteStatus.UNKNOWN
+        assert crm.adapter.find("opportunities", ["erp:1"]) == {}  # it is not whole
+        made = crm.made("opportunities", wanted)
+        assert decoded("opportunity", made) == self.deal(sale)
+        assert crm.call("GET", "opportunities")["opportunities_count"] == 1
+
+    def test_a_line_of_unknown_words_is_refused(self, crm: Crm, sale: Sale) -> None:
+        result = crm.write("opportunities", {
+            "name": "X", "account": sale.account,
+            "line_items": [{"product_id": sale.product, "quantity": "1"}]}, Operation.CREATE, 1)
+        assert result.status is WriteStatus.REJECTED
+        assert "no line_items.product_id that can be written" in result.error
 
 
 class TestInvoices:
@@ -477,7 +667,7 @@ def test_a_part_that_is_switched_off_is_not_an_empty_one(crm: Crm, sale: Sale) -
     crm.call("PUT", "org/modules", {"order": modules, "off": ["invoices"]})
     try:
         for refused in (lambda: crm.adapter.get("estimates", [ext]),
-                        lambda: list(crm.adapter.pull("estimates", None))):
+                        lambda: list(crm.adapter.pull("orders", None))):
             with pytest.raises(RequestRefused, match="Invoices is switched off"):
                 refused()
     finally:

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.timeout(900)  # the first start installs BottleCRM
 CONFIG = """
 store: sqlite:///store.db
 systems:
-  crm: {adapter: bottlecrm, url: "%s", token: "env:BOTTLE_TOKEN", estimate_status: Accepted}
+  crm: {adapter: bottlecrm, url: "%s", token: "env:BOTTLE_TOKEN"}
   erp: {adapter: native_erp, url: "%s", api_key: "env:ERP_KEY"}
 pairs:
   main:
@@ -34,6 +34,11 @@ pairs:
         conflict: manual
         fields: {number: to_crm, credit_limit: to_crm, balance: to_crm, on_hold: to_crm}
       contact: {match: [email], conflict: manual}
+      quote:
+        born_in: crm
+        conflict: {prefer: erp}
+        fields: {number: to_crm, remark: to_crm}
+        becomes: {order: {when: {status: accepted}, in: erp, set: {status: confirmed}}}
       order: {born_in: crm, conflict: {prefer: erp}, fields: {number: to_crm, remark: to_crm}}
       invoice: {born_in: erp, fields: {balance: to_crm, status: to_crm}}
 """
@@ -121,6 +126,8 @@ def test_an_estimate_becomes_an_order_an_invoice_and_a_payment(pair: Pair) -> No
     })["estimate"]
     pair.crm("POST", f"invoices/estimates/{estimate['id']}/send")
     pair.sync()
+    (quotation,) = pair.erp("GET", "quotations")["rows"]
+    assert (quotation["state"], quotation["gross"]) == ("open", "47.95")
     assert pair.erp("GET", "sales_orders")["rows"] == []  # not before it is accepted
 
     pair.crm("POST", f"public/estimate/{estimate['public_token']}/accept",
@@ -128,14 +135,17 @@ def test_an_estimate_becomes_an_order_an_invoice_and_a_payment(pair: Pair) -> No
     pair.sync()
     (order,) = pair.erp("GET", "sales_orders")["rows"]
     assert (order["state"], order["net"], order["gross"]) == ("confirmed", "39.96", "47.95")
+    assert order["quotation_id"] == quotation["id"]
     said = pair.crm("GET", f"invoices/estimates/{estimate['id']}")["estimate"]["custom_fields"]
-    assert said == {"order_number": order["order_no"]}
+    assert (said["order_number"], said["connector_order"]) == (
+        order["order_no"], f"erp:{order['id']}")
+    assert said["quotation_number"] == quotation["quotation_no"]
 
     pair.act("ship", order["id"])
     pair.act("invoice", order["id"])
     pair.sync()
     said = pair.crm("GET", f"invoices/estimates/{estimate['id']}")["estimate"]["custom_fields"]
-    assert said == {"order_number": order["order_no"], "progress": "Invoiced"}
+    assert (said["order_number"], said["progress"]) == (order["order_no"], "Invoiced")
     (row,) = pair.crm("GET", "invoices")["results"]
     invoice = pair.crm("GET", f"invoices/{row['id']}")["invoice"]
     assert (invoice["total_amount"], invoice["amount_due"], invoice["status"]) \

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from threading import Thread
@@ -45,7 +46,7 @@ class TestCustomers(AdapterSuite):
     @pytest.fixture
     def world(self, promised_tryton: TrytonServer) -> AdapterWorld:
         clerk = Clerk(promised_tryton)
-        clerk.delete_all("party.party", [["id", ">", 1]])
+        clerk.delete_all("party.party", [["id", ">", 2]])  # its own, and its employee's
         return AdapterWorld(
             adapter(promised_tryton), "customers",
             lambda n: {"name": f"Customer {n}", "contact_mechanisms": {"phone": f"+49 30 {n}"}},
@@ -86,6 +87,67 @@ class TestProducts(AdapterSuite):
             {"code": "P-2", "name": "No such unit", "unit": "firkin"},
             wrong_credentials=adapter(promised_tryton, password=SecretStr("wrong")),
             unreachable=adapter(promised_tryton, url=f"http://127.0.0.1:{free_port()}"))
+
+
+def of_a_customer(server: TrytonServer, object: str, model: str,
+                  payload: Callable[[int, RemoteRecord], dict[str, Any]]) -> AdapterWorld:
+    """A world of documents of one customer; one has to be cancelled before it is deleted."""
+    clerk, to = Clerk(server), adapter(server)
+    buyer = created(to, "customers", {"name": "Buyer", "address": {"city": "Ulm"}})
+
+    def delete(ext: str) -> None:
+        for action in ("cancel", "delete"):
+            clerk.do(model, action, [int(ext)])
+
+    return AdapterWorld(
+        to, object, lambda n: payload(n, buyer), "comment",
+        lambda ext, changes: clerk.do(model, "write", [int(ext)], dict(changes)), delete,
+        long_text_field="comment", invalid={"party": 9_999_999, "currency": "XXX"},
+        wrong_credentials=adapter(server, password=SecretStr("wrong")),
+        unreachable=adapter(server, url=f"http://127.0.0.1:{free_port()}"))
+
+
+class TestQuotations(AdapterSuite):
+    @pytest.fixture
+    def world(self, promised_tryton: TrytonServer) -> AdapterWorld:
+        _emptied(promised_tryton)
+        return of_a_customer(
+            promised_tryton, "quotations", "sale.sale", lambda n, buyer: {
+                "party": buyer.external_id, "comment": f"Quotation {n}", "progress": "quotation"})
+
+
+class TestOrdersFromQuotations(AdapterSuite):
+    @pytest.fixture
+    def world(self, promised_tryton: TrytonServer) -> AdapterWorld:
+        _emptied(promised_tryton)
+        made: dict[int, str] = {}
+
+        def order_of(n: int, buyer: RemoteRecord) -> dict[str, Any]:
+            if n not in made:
+                made[n] = created(adapter(promised_tryton), "quotations", {
+                    "party": buyer.external_id, "comment": f"Quotation {n}"}).external_id
+            return {"party": buyer.external_id, "quotation": made[n], "comment": f"Order {n}"}
+
+        return of_a_customer(promised_tryton, "sales", "sale.sale", order_of)
+
+
+class TestOpportunities(AdapterSuite):
+    @pytest.fixture
+    def world(self, promised_tryton: TrytonServer) -> AdapterWorld:
+        _emptied(promised_tryton)
+        return replace(of_a_customer(
+            promised_tryton, "opportunities", "sale.opportunity", lambda n, buyer: {
+                "party": buyer.external_id, "description": f"Deal {n}", "comment": f"Text {n}",
+                "progress": "opportunity"}),
+            decimal_field="amount", decimal_values=[Decimal("0.10"), Decimal("1234567.64")])
+
+
+def _emptied(server: TrytonServer) -> None:
+    clerk = Clerk(server)
+    for model in ("sale.sale", "sale.opportunity"):
+        open_ones = clerk.do(model, "search", [["state", "!=", "cancelled"]], 0, None, None)
+        clerk.do(model, "cancel", open_ones)
+        clerk.delete_all(model, [])
 
 
 # ---- single things
