@@ -328,3 +328,39 @@ def test_a_list_that_never_rests_is_told() -> None:
                               for n in range(1, 99)})
     with pytest.raises(SystemUnreachable, match="come and go faster"):
         swept(busy)
+
+
+# ---- estimates and deals
+
+
+@pytest.mark.parametrize(("own", "said", "shown"), [
+    ("Draft", {}, "Draft"), ("Viewed", {}, "Sent"), ("Draft", {"quote_status": "Sent"}, "Sent"),
+    ("Sent", {"quote_status": "Draft"}, "Sent"), ("Sent", {"quote_status": "Declined"}, "Declined"),
+    ("Accepted", {"quote_status": "Declined"}, "Accepted"),
+    ("Sent", {"quote_status": "Ordered"}, "Ordered"),
+    ("Accepted", {"connector_order": "erp:1"}, "Ordered"), ("Sent", {"quote_status": "?"}, "Sent"),
+])
+def test_of_two_statuses_what_is_further_counts(own: str, said: dict[str, str],
+                                                shown: str) -> None:
+    row = {"id": "e1", "status": own, "custom_fields": said, "line_items": []}
+    record = records.record(OBJECTS["estimates"], row, ["quote_status"], "EUR")
+    assert record.payload["quote_status"] == shown
+
+
+def test_what_is_not_finished_says_whose_it_is() -> None:
+    row = {"id": "o1", "account": None, "custom_fields": {"connector_ref": "erp:1 ..."}}
+    record = records.record(OBJECTS["opportunities"], row, [], "EUR")
+    assert (record.reference, record.payload["custom_fields"]) == (
+        "erp:1", {"connector_ref": "erp:1 ..."})
+
+
+def test_only_lines_that_differ_are_written() -> None:
+    there = [{"order": 0, "name": "A", "quantity": "1.00", "product": None},
+             {"order": 1, "name": "B", "quantity": "2.00", "product": "p"}]
+    wanted = [{"order": 0, "name": "A", "quantity": "1"}, {"order": 1, "quantity": "3"},
+              {"order": 2, "name": "C"}]
+    assert records.lines_to_write(wanted, there) == [(wanted[1], there[1]), (wanted[2], None)]
+    assert lines.write_apart({"order": 1, "name": None, "product": None,
+                              "discount_percent": "5"}) == {
+        "order": 1, "name": "", "product_id": None, "discount_type": "PERCENTAGE",
+        "discount_value": "5"}

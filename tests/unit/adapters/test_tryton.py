@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from connector.adapters.tryton import Tryton, TrytonSettings
 from connector.adapters.tryton.changes import Cursor, parsed, pull
 from connector.adapters.tryton.kind import Kind, Source, line_numbers
+from connector.adapters.tryton.marks import ORDER, QUOTATION, Marked, marked, marks
 from connector.adapters.tryton.parties import _joined, _parts
 from connector.adapters.tryton.rpc import Refused, Rpc, day, number, packed, unpacked
 from connector.adapters.tryton.sale_kinds import progress
@@ -428,3 +429,38 @@ def test_nothing_is_written_to_what_is_only_read() -> None:
     assert result.status is WriteStatus.REJECTED
     with pytest.raises(RequestRefused, match="no object 'tickets'"):
         erp.describe("tickets")
+
+
+# ---- marks at sales
+
+
+@pytest.mark.parametrize("text", [None, "", "For the fair", "[draft] of May"])
+def test_marks_stand_beside_what_people_write(text: str | None) -> None:
+    both = marked(marked(text, QUOTATION, "crm:17"), ORDER, "crm:quote:a [b] c")
+    assert both.startswith(text or "")
+    assert marks(text) == {}
+    assert marks(both) == {QUOTATION: "crm:17", ORDER: "crm:quote:a [b] c"}
+
+
+class Sales:
+    """Sales by ID, with their descriptions, of which every one is read."""
+
+    def __init__(self, **told: str) -> None:
+        self.rows = [{"id": int(id[1:]), "description": text} for id, text in told.items()]
+
+    def read(self, *_asked: Any, **_order: Any) -> list[dict[str, Any]]:
+        return sorted(self.rows, key=lambda row: int(row["id"]))
+
+    @property
+    def marked(self) -> Marked:
+        return Marked(self, "sale.sale", [])  # type: ignore[arg-type]
+
+
+def test_the_oldest_with_a_mark_is_the_one() -> None:
+    sales = Sales(_3="[quotation crm:1]", _2="[quotation crm:1] [order crm:quote:1]",
+                  _5="[quotation crm:1] [order crm:quote:1]", _4="[order crm:10]", _6="for crm:10")
+    assert sales.marked.oldest(QUOTATION, ["crm:1", "crm:10"]) == {"crm:1": 2}
+    assert sales.marked.oldest(ORDER, ["crm:quote:1", "crm:10", "crm:1"]) \
+        == {"crm:quote:1": 2, "crm:10": 4}
+    assert {id: dict(own) for id, own in sales.marked.own(sales.rows).items() if own} == {
+        2: {QUOTATION: "crm:1", ORDER: "crm:quote:1"}, 4: {ORDER: "crm:10"}}

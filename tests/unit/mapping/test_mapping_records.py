@@ -149,6 +149,20 @@ def test_a_parent_that_is_not_linked_yet() -> None:
     assert (caught.value.wanted, caught.value.field) == ("product:99", "lines.product")
 
 
+def test_what_is_not_shared_is_not_waited_for() -> None:
+    mapping = _mapping("invoice", {
+        "customer": {"path": "company", "link": "customer"}, "currency": "cur",
+        "order": {"path": "sale", "link": "order"}}, {"path": "rows", "fields": {
+            "line_no": {"path": "no", "transform": "integer"}, "quantity": "qty"}})
+    row = {"company": "A1", "cur": "EUR", "sale": "99", "rows": []}
+    with pytest.raises(ParentMissing, match="order:99"):
+        mapping.decode(row, known)
+    alone = mapping.among(["invoice", "customer"])
+    assert "order" not in alone.decode(row, known)
+    assert alone.references(row) == [("customer", "A1")]
+    assert "customer" in mapping.among(["invoice"]).readable  # required: waited for all the same
+
+
 def test_references_leave_out_blanks_and_never_fail() -> None:
     rows = [{"item": 3}, {"item": None}, {"item": ""}, {}, "no line", {"item": [1]}]
     assert _quote().references({"company": 7, "rows": rows}) == [
