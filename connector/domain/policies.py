@@ -86,7 +86,8 @@ class EntityPolicy:
     `match` names the fields that find the same thing on the other side, once, on first contact.
     `several_in` names the side on which more than one record may be the same thing: the first is
     kept in agreement with the other side's, the others are aliases of it.
-    `born_in` says on which side new records may come up. Line fields are named `lines.quantity`.
+    `born_in` says on which side new records may come up, other than those that a record of the
+    pair became. Line fields are named `lines.quantity`.
     Both sides' net, tax and total have to be what `rounding` gives for the lines; where none is
     declared, they are only compared with each other. They may differ by `total_tolerance`, in the
     document's currency.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
 
@@ -35,8 +35,8 @@ class Rule:
 
 @dataclass(frozen=True)
 class Rules:
-    """The rules of an entity: header fields, line fields, who takes whole lists of lines, and who
-    archives instead of deleting."""
+    """The rules of an entity: header fields, line fields, who takes whole lists of lines, who
+    archives instead of deleting, and from which entities of the pair its records are made."""
 
     entity: Entity
     policy: EntityPolicy
@@ -44,6 +44,7 @@ class Rules:
     lines: Mapping[str, Rule]
     lines_writable: frozenset[Role]
     archives: frozenset[Role] = frozenset()
+    made_from: frozenset[str] = frozenset()
 
     @cached_property
     def computed(self) -> tuple[str, ...]:
@@ -78,8 +79,9 @@ class Pair:
     def __post_init__(self) -> None:
         archives = frozenset(side.role for side in self.sides
                              if side.adapter.capabilities.deletions == "archive")
-        rules = {name: rules_in_force(ENTITIES[name], policy, self.crm.mappings[name],
-                                      self.erp.mappings[name], archives)
+        rules = {name: replace(rules_in_force(ENTITIES[name], policy, self.crm.mappings[name],
+                                              self.erp.mappings[name], archives),
+                               made_from=_made_from(self.policies, name))
                  for name, policy in self.policies.items()}
         object.__setattr__(self, "rules", rules)
 
@@ -118,6 +120,11 @@ class Pair:
         so that a run repeated after a crash means the same record."""
         name = f"{self.name}/{entity}/{system}/{external_id}"
         return blake2b(name.encode(), digest_size=16).hexdigest()
+
+
+def _made_from(policies: Mapping[str, EntityPolicy], entity: str) -> frozenset[str]:
+    return frozenset(source for source, policy in policies.items()
+                     if policy.becomes is not None and policy.becomes.entity == entity)
 
 
 def rules_in_force(entity: Entity, policy: EntityPolicy, crm: FieldMap, erp: FieldMap,

@@ -30,7 +30,8 @@ def _alone(rules: Rules, group: Group, role: Role, seen: Seen) -> Work:
         work.ends = True
         return work
     born_in = rules.policy.born_in
-    if born_in not in ("either", role) and not seen.virtual:
+    made = seen.virtual or any(seen.record.get(name) is not None for name in rules.made_from)
+    if born_in not in ("either", role) and not made:
         return only(group, ActionKind.SKIP,
                     f"new {group.entity} records are made in the {born_in} only")
     return creation(rules, group, other(role), seen.record)

@@ -185,10 +185,10 @@ def _payload(row: Row) -> Values:
         "currency": (row["currency."] or {}).get("code"),
         "lines": sorted((_line_payload(line, numbers[line["id"]]) for line in row["lines."]),
                         key=lambda line: line["line_no"])}
-    kept = () if row["state"] in ("lead", "opportunity") else _FROZEN
+    frozen: set[str] = set() if row["state"] in ("lead", "opportunity") else {*_FROZEN}
     if row["state"] in _CLOSED:
-        kept = (*_FROZEN, "probability")
-    return {name: value for name, value in found.items() if name not in kept}
+        frozen.add("probability")
+    return {name: value for name, value in found.items() if name not in frozen}
 
 
 def _line_payload(line: Row, line_no: int) -> Values:

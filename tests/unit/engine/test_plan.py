@@ -94,6 +94,16 @@ class TestAlone:
         assert kinds(decide(rules_for("order", born_in="erp"), made)) \
             == [(ActionKind.CREATE, ERP)]
 
+    @pytest.mark.parametrize(("quote", "kind"), [(None, ActionKind.SKIP),
+                                                 ("q", ActionKind.CREATE)])
+    def test_what_a_shared_document_became_may_come_up_anywhere(
+            self, rules_for: RulesFor, quote: str | None, kind: ActionKind) -> None:
+        """Its other side was lost by a crash, or a person confirmed the quotation by hand."""
+        rules = replace(rules_for("order", born_in="erp"), made_from=frozenset({"quote"}))
+        order = group({"customer": "k", "quote": quote, "lines": []}, base=None, entity="order",
+                      linked=())
+        assert decide(rules, order).actions[0].kind is kind
+
     def test_deleted_before_it_had_a_counterpart(self, rules_for: RulesFor) -> None:
         work = decide(rules_for("customer"), group(None, base=None, linked=(CRM,)))
         assert kinds(work) == [(ActionKind.SKIP, None)]
