@@ -172,11 +172,11 @@ class TestQuotesPromises(AdapterSuite):
         def payload(n: int) -> dict[str, Any]:
             if not buyer:
                 buyer.update(a_buyer(Crm(bottlecrm, adapter(bottlecrm))))
-            return {"title": f"Estimate {n}", **buyer}
+            return {"title": f"Estimate {n}", "notes": f"Note {n}", **buyer}
 
         return replace(world(
-            bottlecrm, "estimates", "invoices/estimates", "PUT", "estimate", payload, "title",
-            invalid={"title": "Nobody's", "account_id": "no account"}), long_text_field="notes")
+            bottlecrm, "estimates", "invoices/estimates", "PUT", "estimate", payload, "notes",
+            invalid={"title": "Nobody's", "account_id": "no account"}), long_text_field="")
 
 
 class TestOrdersPromises(AdapterSuite):
