@@ -17,6 +17,7 @@ from connector.domain.policies import CRM, ERP, Role, other
 from connector.domain.values import MISSING, Record
 from connector.engine.pair import Rules
 from connector.engine.policy import UNTOLD, Moments, Verdict, preferred, settle
+from connector.engine.torn import priced, torn, with_amounts
 from connector.errors import RecordFailed
 
 Decisions = Mapping[str, Mapping[str, Any]]
@@ -60,8 +61,15 @@ def merge(rules: Rules, base: Record | None, crm: Record, erp: Record,
     known: Record = base or {}
     given = _Given(decisions or {}, moments)
     merged = Merged(base=dict(known))
+    apart = torn(rules, base, crm, erp)
+    if apart and "take" in given.decisions.get("currency", {}):
+        given = given._replace(decisions=with_amounts(rules, given.decisions, crm, erp))
+        apart = None
+    held = priced(rules) if apart else frozenset()
+    if apart:
+        merged.conflicts.append(apart)
     for name, rule in rules.header.items():
-        if rule.field.computed:
+        if rule.field.computed or name in held:
             continue
         value = crm.get(name, MISSING)
         if value == erp.get(name, MISSING):
@@ -72,7 +80,7 @@ def merge(rules: Rules, base: Record | None, crm: Record, erp: Record,
         was = known.get(name, MISSING)
         _take(merged, merged.base, name, name, values,
               settle(rule, name, was, values, *given.on(name)), merged.writes)
-    if rules.lines:
+    if rules.lines and not apart:
         _merge_lines(rules, merged, known, {CRM: crm, ERP: erp}, given)
     if not merged.writes and not merged.open_conflicts:
         _compare_computed(rules, merged, crm, erp)

@@ -33,6 +33,9 @@ def order(*lines: dict[str, Any], **more: Any) -> Record:
 
 
 TEN, TWENTY = line(10, 1), line(20, 2)
+BOUGHT = order(*(line(n, 1, unit_price=Decimal("0.335")) for n in (10, 20)), currency="EUR")
+HELD = {"name": "Acme", "currency": "EUR", "credit_limit": Decimal("100.00"), "city": "Bonn"}
+IN_YEN = {**HELD, "currency": "JPY"}
 
 
 class TestHeader:
@@ -227,30 +230,28 @@ class TestTotals:
         assert merged.conflicts == []
         assert merged.writes == {ERP: {"lines": [line(10, 5)]}}
 
-    BOUGHT = order(*(line(n, 1, unit_price=Decimal("0.335")) for n in (10, 20)), currency="EUR")
-
     @pytest.mark.parametrize(("level", "net", "tax"), [("line", "0.68", "0.13"),
                                                        ("document", "0.67", "0.13")])
     def test_the_declared_rounding_has_to_give_them(self, rules_for: RulesFor, level: Any,
                                                     net: str, tax: str) -> None:
         rules = rules_for("order", rounding=Rounding(level))
         right = {"net": Decimal(net), "tax": Decimal(tax), "total": Decimal(net) + Decimal(tax)}
-        both = {**self.BOUGHT, **right}
-        merged = merge(rules, self.BOUGHT, both, both)
+        both = {**BOUGHT, **right}
+        merged = merge(rules, BOUGHT, both, both)
         assert merged.conflicts == []
         assert merged.base["net"] == right["net"]
         wrong = {**both, "net": Decimal(net) + 1}
-        assert merge(rules, self.BOUGHT, wrong, wrong).open_conflicts == [FieldConflict(
+        assert merge(rules, BOUGHT, wrong, wrong).open_conflicts == [FieldConflict(
             "net", right["net"], wrong["net"], wrong["net"], kind="total_not_by_rule")]
-        assert merge(rules, self.BOUGHT, both, wrong).open_conflicts == [FieldConflict(
+        assert merge(rules, BOUGHT, both, wrong).open_conflicts == [FieldConflict(
             "net", right["net"], right["net"], wrong["net"], kind="total_differs")]
 
     def test_the_tolerance_holds_for_the_declared_rounding_too(self, rules_for: RulesFor) -> None:
         rules = rules_for("order", rounding=Rounding(), total_tolerance=Decimal("0.01"))
-        a_cent_less = {**self.BOUGHT, "net": Decimal("0.67")}
-        assert merge(rules, self.BOUGHT, a_cent_less, a_cent_less).conflicts == []
-        two_less = {**self.BOUGHT, "net": Decimal("0.66")}
-        assert [c.kind for c in merge(rules, self.BOUGHT, two_less, two_less).conflicts] \
+        a_cent_less = {**BOUGHT, "net": Decimal("0.67")}
+        assert merge(rules, BOUGHT, a_cent_less, a_cent_less).conflicts == []
+        two_less = {**BOUGHT, "net": Decimal("0.66")}
+        assert [c.kind for c in merge(rules, BOUGHT, two_less, two_less).conflicts] \
             == ["total_not_by_rule"]
 
     def test_lines_that_come_to_no_figure_park_the_record(self, rules_for: RulesFor) -> None:
@@ -258,6 +259,64 @@ class TestTotals:
                    "currency": "EUR"}
         with pytest.raises(RecordFailed, match="can't be worked out"):
             merge(rules_for("order", rounding=Rounding()), endless, endless, endless)
+
+
+class TestCurrency:
+    """An amount is never taken from one side and its currency from the other."""
+
+    def test_a_currency_against_an_amount_asks_a_person(self, rules_for: RulesFor) -> None:
+        merged = merge(rules_for("customer"), HELD, IN_YEN,
+                       {**HELD, "credit_limit": Decimal("200.50"), "city": "Ulm"})
+        assert merged.open_conflicts == [FieldConflict(
+            "currency", "EUR", "JPY", "EUR", kind="currency_against_amount")]
+        assert merged.writes == {CRM: {"city": "Ulm"}}
+        assert merged.base == {**HELD, "city": "Ulm"}
+
+    def test_a_price_of_a_line_is_an_amount(self, rules_for: RulesFor) -> None:
+        held = order(TEN, currency="EUR")
+        dearer = order(line(10, 1, unit_price=Decimal(3)), currency="EUR")
+        merged = merge(rules_for("order"), held, dearer, {**held, "currency": "USD"})
+        assert [c.kind for c in merged.open_conflicts] == ["currency_against_amount"]
+        assert merged.writes == {}
+        assert merged.base == held
+
+    def test_both_from_one_side_go_over(self, rules_for: RulesFor) -> None:
+        changed = {**IN_YEN, "credit_limit": Decimal(20000)}
+        merged = merge(rules_for("customer"), HELD, changed, HELD)
+        assert merged.conflicts == []
+        assert merged.writes == {ERP: {"currency": "JPY", "credit_limit": Decimal(20000)}}
+
+    def test_other_edits_go_on(self, rules_for: RulesFor) -> None:
+        merged = merge(rules_for("customer"), HELD, IN_YEN, {**HELD, "city": "Ulm"})
+        assert merged.conflicts == []
+        assert merged.writes == {ERP: {"currency": "JPY"}, CRM: {"city": "Ulm"}}
+
+    @pytest.mark.parametrize("take", [CRM, ERP])
+    def test_whose_currency_is_taken_gives_the_amounts_too(self, rules_for: RulesFor,
+                                                           take: Any) -> None:
+        dearer = {**HELD, "credit_limit": Decimal("200.50")}
+        merged = merge(rules_for("customer"), HELD, IN_YEN, dearer,
+                       {"currency": {"take": take}})
+        assert merged.conflicts == []
+        taken, target = (IN_YEN, ERP) if take == CRM else (dearer, CRM)
+        assert merged.writes == {target: {n: taken[n] for n in ("currency", "credit_limit")}}
+        assert merged.base == taken
+
+    @pytest.mark.parametrize("take", [CRM, ERP])
+    def test_and_the_prices(self, rules_for: RulesFor, take: Any) -> None:
+        held = order(TEN, currency="EUR")
+        dearer = order(line(10, 1, unit_price=Decimal(3)), currency="EUR")
+        in_dollars = {**held, "currency": "USD"}
+        merged = merge(rules_for("order"), held, dearer, in_dollars, {"currency": {"take": take}})
+        assert merged.conflicts == []
+        assert merged.base == (dearer if take == CRM else in_dollars)
+
+    def test_an_owners_currency_tears_nothing(self, rules_for: RulesFor) -> None:
+        rules = rules_for("customer", fields={"currency": FieldPolicy(owner="erp")})
+        merged = merge(rules, HELD, IN_YEN,
+                       {**HELD, "credit_limit": Decimal("200.50")})
+        assert merged.open_conflicts == []
+        assert merged.writes == {CRM: {"currency": "EUR", "credit_limit": Decimal("200.50")}}
 
 
 def test_a_new_counterpart_gets_no_blanks(rules_for: RulesFor) -> None:
