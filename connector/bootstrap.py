@@ -16,6 +16,7 @@ import structlog
 from pydantic import ValidationError
 
 import connector
+from connector.adapters.http import HttpSettings
 from connector.adapters.registry import adapter_class
 from connector.config import (
     Config,
@@ -101,6 +102,8 @@ class Connector:
             raise self.file.invalid(
                 ["systems", system, *first["loc"]],
                 f"{where}.{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+        if isinstance(settings, HttpSettings) and settings.budget is not None:
+            settings = settings.counted_by(self.store)
         adapter: Adapter = kind(settings, self.clock)
         return adapter
 

@@ -42,6 +42,12 @@ class RateLimited(RetryLater):
     """The system asked us to slow down (HTTP 429)."""
 
 
+class BudgetSpent(RetryLater):
+    """The calls that a connection may make in a day are used up for `after` seconds."""
+
+    exit_code = 9
+
+
 class OutcomeUnknown(RetryLater):
     """A write was sent and no answer came: it may or may not have been made."""
 
@@ -92,6 +98,14 @@ class AccessDenied(RunFailed):
     """A system refused our credentials or rights."""
 
     exit_code = 4
+
+
+class ReauthRequired(AccessDenied):
+    """Credentials of `system` have expired or were revoked: a person has to give new ones."""
+
+    def __init__(self, message: str, *, system: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.system = system
 
 
 class RequestRefused(RunFailed):

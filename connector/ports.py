@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, Protocol
 
 from connector.domain.actions import FieldConflict, Outcome
-from connector.domain.ledger import Conflict, ConflictState, DeadLetter, HistoryEntry, Run
+from connector.domain.budget import Limits, Turn
+from connector.domain.ledger import (
+    Conflict,
+    ConflictState,
+    ConnectionState,
+    DeadLetter,
+    HistoryEntry,
+    Run,
+)
 from connector.domain.records import (
     Batch,
     Capabilities,
@@ -23,6 +32,9 @@ from connector.domain.records import (
     WriteResult,
 )
 from connector.domain.values import FieldType
+
+INTERACTIVE: ContextVar[bool] = ContextVar("interactive", default=False)
+"""Whether a person waits for what is being done; such calls may use a budget's reserve."""
 
 
 class Clock(Protocol):
@@ -100,8 +112,20 @@ class Adapter(Protocol):
         ...
 
 
-class Store(Protocol):
-    """Where state lives between runs."""
+class Meter(Protocol):
+    """Counts the calls that are made to each system."""
+
+    def take_turn(self, system: str, limits: Limits, *, interactive: bool) -> Turn:
+        """When the next call may go; it is counted, unless the turn is not given."""
+        ...
+
+    def hold_off(self, system: str, until: datetime) -> None:
+        """The system wants no call before `until`."""
+        ...
+
+
+class Store(Meter, Protocol):
+    """Where state lives between runs; it counts calls for all processes that share it."""
 
     def begin(self, *, durable: bool = False) -> AbstractContextManager[UnitOfWork]:
         """One transaction: commits at the end of the block, rolls back on an error. What it kept
@@ -324,6 +348,19 @@ class UnitOfWork(Protocol):
 
     def settle_batches(self, pair: str, keys: Collection[str]) -> None:
         """Take batches out of the outbox: their results are kept."""
+        ...
+
+    # connections
+    def connections(self, now: datetime) -> dict[str, ConnectionState]:
+        """What is known of the connection to each system, as it is `now`."""
+        ...
+
+    def deny(self, system: str, message: str, at: datetime) -> None:
+        """A system no longer takes our credentials."""
+        ...
+
+    def admit(self, systems: Collection[str]) -> None:
+        """These systems take our credentials again."""
         ...
 
     # runs and outcomes

@@ -9,7 +9,7 @@ import orjson
 
 from connector.adapters.wire import dumps
 from connector.domain.records import Intent, WriteResult, WriteStatus
-from connector.errors import BodyRefused, OutcomeUnknown, RetryLater
+from connector.errors import BodyRefused, RetryLater
 
 Send = Callable[[list[Any], str], list[WriteResult]]
 """Makes the call with some rows; the text names the part of the batch, empty for the whole."""
@@ -46,10 +46,8 @@ def _sent(rows: list[Any], send: Send, part: str = "") -> list[WriteResult]:
             return [WriteResult(WriteStatus.REJECTED, error=str(error))]
         half = len(rows) // 2
         return [*_sent(rows[:half], send, f"{part}.0"), *_sent(rows[half:], send, f"{part}.1")]
-    except OutcomeUnknown as error:
-        return [WriteResult(WriteStatus.UNKNOWN, error=str(error))] * len(rows)
     except RetryLater as error:
-        return [WriteResult(WriteStatus.RETRY, error=str(error))] * len(rows)
+        return [WriteResult.put_off(error)] * len(rows)
     if len(results) != len(rows):
         return [WriteResult(WriteStatus.UNKNOWN, error=(
             f"The system gave {len(results)} results for {len(rows)} rows."))] * len(rows)

@@ -11,41 +11,43 @@ import socket
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from threading import BoundedSemaphore
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import requests
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 from requests.adapters import HTTPAdapter
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_exponential_jitter
 from urllib3.exceptions import ConnectTimeoutError
 
 from connector.adapters.auth import Credentials
+from connector.adapters.budget import Budget, BudgetSettings
 from connector.adapters.webhooks import WebhookSettings
 from connector.adapters.wire import dumps, loads, words
+from connector.domain.budget import PATIENCE
 from connector.errors import (
     AccessDenied,
     BodyRefused,
     ConfigInvalid,
     OutcomeUnknown,
     RateLimited,
+    ReauthRequired,
     RequestRefused,
     RetryLater,
     SystemUnreachable,
 )
-from connector.ports import Clock
+from connector.ports import Clock, Meter
 
 T = TypeVar("T")
 _GROWING = wait_exponential_jitter(multiplier=0.2, max=10)
 CONNECT_SECONDS = 5
-LONGEST_WAIT = 60.0
-"""Seconds that a `Retry-After` is obeyed within a run; a longer one ends the call."""
 _LATER = "Sync again later."
 _VERIFIED = "It is verified before anything else is written."
 
@@ -66,6 +68,9 @@ class HttpSettings(BaseModel):
     max_response_mb: int = Field(64, ge=1, le=1024, description="the largest answer taken")
     webhooks: WebhookSettings = Field(
         WebhookSettings(), description="what its webhooks are signed with; none are taken else")
+    budget: BudgetSettings | None = Field(
+        None, description="how many calls may be made in a second and in a day")
+    _meter: Meter | None = PrivateAttr(default=None)
 
     @field_validator("url")
     @classmethod
@@ -76,6 +81,17 @@ class HttpSettings(BaseModel):
         if parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError("a URL without credentials, query or fragment is expected")
         return url.rstrip("/")
+
+    @property
+    def meter(self) -> Meter | None:
+        """Who counts the calls; None where this process counts its own."""
+        return self._meter
+
+    def counted_by(self, meter: Meter) -> Self:
+        """The same settings, with calls counted there."""
+        copy = self.model_copy()
+        copy._meter = meter
+        return copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +142,8 @@ class Connection:
         self._session.mount("https://", pool)
         self._slots = BoundedSemaphore(settings.calls_in_flight)
         self._checked_host = False
+        self._budget = None if settings.budget is None else Budget(
+            settings.name, settings.budget, settings.meter, clock)
         self._threads = ThreadPoolExecutor(settings.calls_in_flight,
                                            thread_name_prefix=settings.name)
 
@@ -158,7 +176,9 @@ class Connection:
 
     def in_parallel(self, work: Callable[[Any], T], items: Sequence[Any]) -> list[T]:
         """`work` on each item, as many at a time as the settings allow; results in order."""
-        return list(self._threads.map(work, items))
+        contexts = [copy_context() for _ in items]
+        return list(self._threads.map(lambda context, item: context.run(work, item),
+                                      contexts, items))
 
     def close(self) -> None:
         """Give connections and threads back."""
@@ -178,10 +198,7 @@ class Connection:
     def _once(self, call: _Call) -> Answer:
         self._check_host()
         try:
-            with self._slots, self._session.request(
-                    call.method, self.settings.url + call.path, params=call.query,
-                    data=call.data, headers=call.headers, allow_redirects=False, stream=True,
-                    timeout=(CONNECT_SECONDS, self.settings.timeout_seconds)) as response:
+            with self._slots, self._asked(call) as response:
                 content = self._content(response, call)
                 status, got = response.status_code, response.headers
         except requests.RequestException as error:
@@ -189,6 +206,14 @@ class Connection:
         structlog.get_logger().debug("call", system=self.settings.name, method=call.method,
                                      path=call.path, status=status)
         return self._judged(call, status, got, content)
+
+    def _asked(self, call: _Call) -> requests.Response:
+        if self._budget is not None:
+            self._budget.wait()
+        return self._session.request(
+            call.method, self.settings.url + call.path, params=call.query, data=call.data,
+            headers=call.headers, allow_redirects=False, stream=True,
+            timeout=(CONNECT_SECONDS, self.settings.timeout_seconds))
 
     def _content(self, response: requests.Response, call: _Call) -> bytes:
         limit = self.settings.max_response_mb * 1024 * 1024
@@ -227,7 +252,14 @@ class Connection:
             return Answer(status, headers, _json_or_none(content))
         told = f"{call.name}: {status} {self._auth.hide(words(content))}".rstrip()
         after = _retry_after(headers, self._clock)
-        if status in (401, 403):
+        if after is not None and self._budget is not None:
+            self._budget.hold_off(after)
+        if status == 401:
+            raise ReauthRequired(
+                f"{told}.", system=self.settings.name,
+                hint=f"Give new credentials for {self.settings.name}: these are wrong, or have "
+                     "expired or been revoked.")
+        if status == 403:
             raise AccessDenied(f"{told}.", hint=f"Check the credentials of {self.settings.name} "
                                "and the rights they give.")
         if status == 429:
@@ -303,7 +335,7 @@ def _unclear(call: _Call, told: str, after: float | None = None, *,
 
 def _when_asked(error: RetryLater) -> Exception:
     """Try again, unless the system asked for more patience than a run has."""
-    return error if error.after is not None and error.after > LONGEST_WAIT else _Again(error)
+    return error if error.after is not None and error.after > PATIENCE else _Again(error)
 
 
 def _last_word(call: _Call, error: RetryLater) -> RetryLater:

@@ -231,7 +231,7 @@ class MemoryAdapter:
         try:
             self._reach()
         except RetryLater as error:
-            return [WriteResult(WriteStatus.RETRY, error=str(error))] * len(batch.intents)
+            return [WriteResult.put_off(error)] * len(batch.intents)
         with self.system.lock:
             return [self.write_one(batch.object, intent) for intent in batch.intents]
 

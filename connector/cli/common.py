@@ -21,14 +21,18 @@ Entities = Annotated[list[str] | None, typer.Option(
 
 
 @contextmanager
-def opened(context: typer.Context) -> Iterator[Connector]:
-    """The connector that the config describes."""
+def opened(context: typer.Context, *, interactive: bool = True) -> Iterator[Connector]:
+    """The connector that the config describes; `interactive` where a person waits for what it
+    does, which may use a budget's reserve."""
     from connector.bootstrap import open_connector
+    from connector.ports import INTERACTIVE
 
     connector = open_connector(context.obj)
+    before = INTERACTIVE.set(interactive)
     try:
         yield connector
     finally:
+        INTERACTIVE.reset(before)
         connector.close()
 
 

@@ -51,7 +51,7 @@ def sync(
     if prefect:
         run = _as_flow(context.obj, pair, entity or [], reconcile, safety_stop)
     else:
-        with opened(context) as connector, progress(not json) as observe:
+        with opened(context, interactive=False) as connector, progress(not json) as observe:
             engine = connector.engine(connector.pair_name(pair))
             run = engine.sync(entity or [], reconcile=reconcile, safety_stop=safety_stop,
                               observe=observe)
@@ -123,8 +123,12 @@ def status(context: typer.Context, pair: PairName = None, json: Json = False) ->
             inbox = uow.inbox_counts(name)
             conflicts = uow.conflicts(name, states=(ConflictState.OPEN,))
             letters = uow.dead_letters(name)
+            pair_conf = connector.config.pairs[name]
+            connections = {system: state for system, state in
+                           uow.connections(connector.clock.now()).items()
+                           if system in (pair_conf.crm, pair_conf.erp)}
     if json:
-        print_json({"pair": name, "runs": runs, "inbox": inbox,
+        print_json({"pair": name, "runs": runs, "inbox": inbox, "connections": connections,
                     "open_conflicts": len(conflicts), "dead_letters": len(letters)})
         return
     print_table(f"Last runs of {name}", ("run", "started", "trigger", "state", "writes", "note"),
@@ -133,6 +137,11 @@ def status(context: typer.Context, pair: PairName = None, json: Json = False) ->
     if inbox:
         print_table("In the inbox", ("entity", "system", "state", "records"),
                     [(*key, number) for key, number in sorted(inbox.items())])
+    if connections:
+        print_table("Connections", ("system", "calls in 24 hours", "no call before",
+                                    "credentials refused since", "note"),
+                    [(system, state.used, state.not_before, state.denied_at, state.denied)
+                     for system, state in sorted(connections.items())])
     say(f"{len(conflicts)} open conflicts (connector conflicts list), "
         f"{len(letters)} dead letters (connector dead-letters list)")
 

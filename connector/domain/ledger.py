@@ -18,6 +18,7 @@ class RunState(StrEnum):
     RUNNING = "running"
     COMPLETED = "completed"
     FAILED = "failed"
+    PAUSED = "paused"  # a budget was spent; the next run goes on
     ABANDONED = "abandoned"  # its process died; a later run took over
 
 
@@ -34,6 +35,18 @@ class Run:
     message: str = ""
     tallies: Mapping[tuple[str, Role], Tally] = field(default_factory=dict)
     writes: Mapping[tuple[str, Role, str], int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionState:
+    """How the connection to a system stands: `used` calls of the last 24 hours, where they are
+    counted; no call before `not_before`; since `denied_at` the system has not taken our
+    credentials, and said `denied`."""
+
+    used: int = 0
+    not_before: datetime | None = None
+    denied_at: datetime | None = None
+    denied: str = ""
 
 
 class ConflictState(StrEnum):

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from connector.errors import OutcomeUnknown, RetryLater
+
 Payload = Mapping[str, Any]
 """A record in a system's own words, as its API gives or takes it (JSON, numbers as Decimal)."""
 
@@ -131,13 +133,22 @@ class WriteResult:
     """One result for each intent of a batch, in its order.
 
     `record` is the record after the write. `refusal` says which part of a successful write the
-    system declined (an order that was created but not confirmed).
+    system declined (an order that was created but not confirmed). `cause` is the failure of the
+    call behind a RETRY or UNKNOWN, where there was one.
     """
 
     status: WriteStatus
     record: RemoteRecord | None = None
     error: str = ""
     refusal: str = ""
+    cause: RetryLater | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def put_off(cls, cause: RetryLater) -> WriteResult:
+        """The result of a write whose call failed: UNKNOWN where it may have been made."""
+        unknown = isinstance(cause, OutcomeUnknown)
+        return cls(WriteStatus.UNKNOWN if unknown else WriteStatus.RETRY, error=str(cause),
+                   cause=cause)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from connector.engine.intents import Outgoing, outgoing
 from connector.engine.keep import Keeping, Result
 from connector.engine.reread import reread
 from connector.engine.session import Session
-from connector.errors import RetryLater, SystemUnreachable
+from connector.errors import BudgetSpent, RetryLater, SystemUnreachable
 from connector.ports import UnitOfWork
 
 _MADE = {WriteStatus.CREATED, WriteStatus.UPDATED, WriteStatus.DELETED}
@@ -39,7 +39,8 @@ def carry_out(session: Session, entity: str, works: Sequence[Work], *,
     Raises `RetryLater` where a system went away; what was not written stays in the inbox.
     """
     keeping = Keeping(session, entity)
-    down, unknown = "", False
+    down: RetryLater | None = None
+    unknown = False
     while works:
         session.guard()
         out = _record(session, entity, works)
@@ -55,9 +56,8 @@ def carry_out(session: Session, entity: str, works: Sequence[Work], *,
     with session.store.begin() as uow:
         keeping.save(uow)
     session.crash("results kept")
-    if down:
-        raise SystemUnreachable(
-            down, hint="What was not written stays in the inbox; sync again later.")
+    if down is not None:
+        raise down
     if unknown:
         recover(session)
 
@@ -135,11 +135,18 @@ def _all(results: dict[int, dict[Role, Result]]) -> list[WriteResult]:
     return [result.result for by_role in results.values() for result in by_role.values()]
 
 
-def _down(results: dict[int, dict[Role, Result]]) -> str:
+def _down(results: dict[int, dict[Role, Result]]) -> RetryLater | None:
+    """Why nothing more can be written now; None where something was written. A budget that is
+    spent in the middle of a batch is spent for all that comes after it."""
     told = _all(results)
+    spent = next((r.cause for r in told if isinstance(r.cause, BudgetSpent)), None)
+    if spent is not None:
+        return spent
     if told and all(r.status in (WriteStatus.RETRY, WriteStatus.UNKNOWN) for r in told):
-        return told[0].error
-    return ""
+        after = told[0].cause.after if told[0].cause else None
+        return SystemUnreachable(told[0].error, after=after, hint=(
+            "What was not written stays in the inbox; sync again later."))
+    return None
 
 
 def recover(session: Session) -> None:
@@ -176,6 +183,8 @@ def _recover_creates(session: Session, batch: Batch) -> None:
     else:
         results = write(session, role, batch)
     if all(r.status in (WriteStatus.RETRY, WriteStatus.UNKNOWN) for r in results) and not found:
+        if isinstance(results[0].cause, BudgetSpent):
+            raise results[0].cause
         raise RetryLater(results[0].error or "The last writes could not be verified.")
     with session.store.begin() as uow:
         keeping = Keeping(session, batch.intents[0].entity)

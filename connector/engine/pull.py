@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import replace
 
 from connector.domain.records import Change, Page, RemoteRecord
@@ -64,10 +65,13 @@ def _receive_absent(session: Session, entity: str, side: Side, read: Collection[
 
 def _ahead(pages: Iterator[Page]) -> Iterator[Page]:
     """The pages, each next one being read while the one before is stored."""
+    def following() -> Page | None:
+        return next(pages, None)
+
     with ThreadPoolExecutor(1, "pull") as reader:
-        coming = reader.submit(next, pages, None)
+        coming = reader.submit(copy_context().run, following)
         while (page := coming.result()) is not None:
-            coming = reader.submit(next, pages, None)
+            coming = reader.submit(copy_context().run, following)
             yield page
 
 

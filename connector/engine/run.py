@@ -37,7 +37,7 @@ from connector.engine.pull import pull, read_hinted
 from connector.engine.replay import records_of, take_up, take_up_due, take_up_edited
 from connector.engine.safety import stakes, stop_beyond, suspicious
 from connector.engine.session import LEASE_TTL, Observe, Session, unobserved
-from connector.errors import ConnectorError, RunFailed
+from connector.errors import BudgetSpent, ConnectorError, ReauthRequired, RunFailed
 from connector.ports import Clock, Store
 
 MAX_PASSES = 5
@@ -293,11 +293,19 @@ class Engine:
                 if trigger != "plan":
                     uow.save_run(self.run)
             yield session
+            with self.store.begin() as uow:
+                uow.admit([side.system for side in self.pair.sides])
             log.info("run ended", writes=session.written,
                      read=sum(tally.read for tally in session.tallies.values()))
         except ConnectorError as error:
-            self._keep_run(session, trigger, RunState.FAILED, str(error))
-            log.info("run failed", error=type(error).__name__, message=str(error))
+            paused = isinstance(error, BudgetSpent)
+            self._keep_run(session, trigger, RunState.PAUSED if paused else RunState.FAILED,
+                           str(error))
+            if isinstance(error, ReauthRequired):
+                with self.store.begin() as uow:
+                    uow.deny(error.system, error.message, self.clock.now())
+            log.info("run paused" if paused else "run failed", error=type(error).__name__,
+                     message=str(error))
             raise
         finally:
             self.store.release_lease(self.pair.name, lease)

@@ -219,6 +219,14 @@ dead_letters = Table(
     sqlite_autoincrement=True,
 )
 
+connections = Table(
+    "connections", metadata,
+    Column("system", String(100), primary_key=True),
+    Column("account", LargeBinary),  # calls made, where they are counted
+    Column("denied_at", String(40)),
+    Column("denied", Text, nullable=False),
+)
+
 leases = Table(
     "leases", metadata,
     Column("pair", String(100), primary_key=True),

@@ -8,6 +8,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import datetime
 from threading import RLock
 from typing import Any
 
@@ -15,8 +16,10 @@ from sqlalchemy import Connection, Engine, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
+from connector.domain.budget import Limits, Turn, take
 from connector.errors import LeaseHeld, LeaseLost, StoreContended, StoreUnusable
 from connector.ports import Clock
+from connector.store.connections import ConnectionRows
 from connector.store.hints import HintRows
 from connector.store.inbox import InboxRows
 from connector.store.ledger import LedgerRows
@@ -30,7 +33,8 @@ DURABLE = "durable"
 _GIVEN_UP = ("40001", "40P01")  # PostgreSQL: serialization failure, deadlock
 
 
-class SqlUnitOfWork(InboxRows, HintRows, LinkRows, OutboxRows, LedgerRows):
+
+class SqlUnitOfWork(InboxRows, HintRows, LinkRows, OutboxRows, LedgerRows, ConnectionRows):
     """All reading and writing within one transaction."""
 
 
@@ -101,6 +105,20 @@ class SqlStore:
         with self._connection() as connection:
             connection.execute(update(leases).where(
                 leases.c.pair == pair, leases.c.token == token).values(holder="", until=0.0))
+
+    def take_turn(self, system: str, limits: Limits, *, interactive: bool) -> Turn:
+        """When the next call may go; see the port."""
+        now = self.clock.now().timestamp()
+        with self.begin() as uow:
+            account, turn = take(uow.account(system), limits, now, interactive=interactive)
+            if turn.given:
+                uow.save_account(system, account)
+        return turn
+
+    def hold_off(self, system: str, until: datetime) -> None:
+        """No call before `until`; see the port."""
+        with self.begin() as uow:
+            uow.save_account(system, uow.account(system).hold_off(until.timestamp()))
 
     def close(self) -> None:
         """Give connections back."""

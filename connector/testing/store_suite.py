@@ -20,6 +20,7 @@ from connector.testing.clock import VirtualClock
 from connector.testing.hint_suite import HintSuite
 from connector.testing.lease_suite import LeaseSuite
 from connector.testing.ledger_suite import LedgerSuite
+from connector.testing.meter_suite import MeterSuite
 
 P, E = "main", "customer"
 
@@ -41,7 +42,7 @@ def in_thread(work: Callable[[], object]) -> threading.Thread:
     return thread
 
 
-class StoreSuite(LedgerSuite, LeaseSuite, HintSuite):
+class StoreSuite(LedgerSuite, LeaseSuite, HintSuite, MeterSuite):
     """One test for each promise."""
 
     def test_an_error_rolls_everything_back(self, store: Store) -> None:

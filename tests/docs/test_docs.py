@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from typer.main import get_command
 
 from connector import errors
+from connector.adapters.budget import BudgetSettings
 from connector.adapters.http import HttpSettings
 from connector.adapters.registry import adapter_class
 from connector.adapters.signatures import SignatureSettings
@@ -130,7 +131,7 @@ def test_commands_that_a_page_shows_exist(page: Path) -> None:
 @pytest.mark.parametrize("model", [Config, LogConfig, PairConfig, EntityConfig, FieldConfig,
                                    BecomesConfig, NewerWinsConfig, RoundingConfig,
                                    SafetyStopConfig, HttpSettings,
-                                   WebhookSettings, SignatureSettings])
+                                   WebhookSettings, SignatureSettings, BudgetSettings])
 def test_every_setting_is_documented(model: type[BaseModel]) -> None:
     page = text("configuration.md")
     for name, field in model.model_fields.items():

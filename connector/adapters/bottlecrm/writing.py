@@ -38,10 +38,8 @@ class Writing:
                 Operation.DELETE: self._delete}[intent.operation]
         try:
             return make(kind, intent)
-        except OutcomeUnknown as error:
-            return WriteResult(WriteStatus.UNKNOWN, error=str(error))
         except RetryLater as error:
-            return WriteResult(WriteStatus.RETRY, error=str(error))
+            return WriteResult.put_off(error)
         except (Rejected, RequestRefused) as error:
             return WriteResult(WriteStatus.REJECTED, error=str(error))
         except ValueError as error:

@@ -107,7 +107,7 @@ class Tryton:
             {Operation.CREATE: writing.create, Operation.UPDATE: writing.update,
              Operation.DELETE: writing.delete}[batch.operation]()
         except RetryLater as error:
-            writing.rest(WriteStatus.RETRY, str(error))
+            writing.rest(error)
         return [writing.results[n] for n in range(len(batch.intents))]
 
     def parse_webhook(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Delivery:

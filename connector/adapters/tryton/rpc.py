@@ -21,6 +21,7 @@ from connector.errors import (
     AccessDenied,
     ConfigInvalid,
     OutcomeUnknown,
+    ReauthRequired,
     RequestRefused,
     SystemUnreachable,
 )
@@ -235,8 +236,9 @@ class Rpc:
             return self._session.token
 
     def _denied(self) -> AccessDenied:
-        return AccessDenied(f"{self.settings.name}: Tryton does not let {self.settings.user} in.",
-                            hint="Check user, password and database.")
+        return ReauthRequired(
+            f"{self.settings.name}: Tryton does not let {self.settings.user} in.",
+            system=self.settings.name, hint="Check user, password and database.")
 
     def _post(self, method: str, params: Sequence[Any], *, repeatable: bool) -> tuple[int, Any]:
         answer = self._http.call("POST", f"/{self.settings.database}/rpc/", repeatable=repeatable,

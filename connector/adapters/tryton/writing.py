@@ -22,10 +22,11 @@ class Writing:
         self._rpc, self._kind, self._intents = rpc, kind, intents
         self.results: dict[int, WriteResult] = {}
 
-    def rest(self, status: WriteStatus, error: str) -> None:
-        """Tell the same of all that have no result yet."""
+    def rest(self, cause: RetryLater) -> None:
+        """Say of all that have no result yet that they were not made."""
         for n in range(len(self._intents)):
-            self.results.setdefault(n, WriteResult(status, error=error))
+            self.results.setdefault(n, WriteResult(WriteStatus.RETRY, error=str(cause),
+                                                   cause=cause))
 
     # ---- the operations
 
@@ -132,12 +133,9 @@ class Writing:
             else:
                 self.results[items[0][0]] = WriteResult(
                     WriteStatus.STALE if error.stale else WriteStatus.REJECTED, error=str(error))
-        except OutcomeUnknown as error:
-            for n, _ in items:
-                self.results[n] = WriteResult(WriteStatus.UNKNOWN, error=str(error))
         except RetryLater as error:
             for n, _ in items:
-                self.results[n] = WriteResult(WriteStatus.RETRY, error=str(error))
+                self.results[n] = WriteResult.put_off(error)
 
     def _expecting(self, items: Sequence[Item], fresh: Mapping[int, Found]) -> dict[str, Any]:
         """The context that makes Tryton refuse a write to what has changed since it was read."""

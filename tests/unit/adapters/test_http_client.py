@@ -24,6 +24,7 @@ from connector.errors import (
     ConnectorError,
     OutcomeUnknown,
     RateLimited,
+    ReauthRequired,
     RequestRefused,
     RetryLater,
     SystemUnreachable,
@@ -298,7 +299,7 @@ def test_a_write_to_a_closed_port_was_surely_not_made(
 
 @pytest.mark.parametrize(("status", "kind"), [
     (301, RequestRefused), (302, RequestRefused), (307, RequestRefused), (400, BodyRefused),
-    (401, AccessDenied), (403, AccessDenied), (404, RequestRefused), (409, RequestRefused),
+    (401, ReauthRequired), (403, AccessDenied), (404, RequestRefused), (409, RequestRefused),
     (412, RequestRefused), (413, BodyRefused), (422, RequestRefused)])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_what_repeating_will_not_cure_is_told_at_once(
@@ -308,6 +309,7 @@ def test_what_repeating_will_not_cure_is_told_at_once(
                headers={"Location": "http://elsewhere.example/"})
     with pytest.raises(kind) as told:
         connect().call(method, "/things")
+    assert type(told.value) is kind
     assert f"shop: {method} /things: {status} no such luck" in told.value.message
     assert told.value.hint
 

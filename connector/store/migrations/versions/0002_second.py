@@ -19,6 +19,7 @@ def upgrade() -> None:
     _several_records_of_one_thing()
     _parked_records_tried_again()
     _webhooks()
+    _connections()
 
 
 def _when_others_changed_a_record_last() -> None:
@@ -69,12 +70,23 @@ def _webhooks() -> None:
     op.create_index("deliveries_at", "deliveries", ["at"])
 
 
+def _connections() -> None:
+    op.create_table("connections",
+        sa.Column("system", sa.String(length=100), nullable=False),
+        sa.Column("account", sa.LargeBinary(), nullable=True),
+        sa.Column("denied_at", sa.String(length=40), nullable=True),
+        sa.Column("denied", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("system")
+    )
+
+
 def downgrade() -> None:
     """Back to the first release's schema."""
     op.drop_index("dead_letters_due", "dead_letters")
     op.drop_column("dead_letters", "next_try_at")
     op.drop_table("deliveries")
     op.drop_table("hints")
+    op.drop_table("connections")
     op.drop_index("inbox_merged", "inbox")
     op.drop_column("inbox", "merged_into")
     op.drop_column("links", "alias")
