@@ -50,7 +50,7 @@ def settle(rule: Rule, path: str, base: Any, values: Values,
         return AGREED
     if decision is not None:
         return _decided(decision)
-    verdict = _by_direction(rule, base, values) or _by_owner(rule, path, base, values) \
+    verdict = _by_direction(rule, path, base, values) or _by_owner(rule, path, base, values) \
         or _by_change(rule, path, base, values, moments)
     return _unless_blank(rule, verdict, values)
 
@@ -66,16 +66,17 @@ def _decided(decision: Mapping[str, Any]) -> Verdict:
     return Verdict(DECISION, winner=decision["take"])
 
 
-def _by_direction(rule: Rule, base: Any, values: Values) -> Verdict | None:
+def _by_direction(rule: Rule, path: str, base: Any, values: Values) -> Verdict | None:
     direction = rule.policy.direction
     if direction == "create_only":
         return LEFT
     if direction == "two_way":
         return None
     source = CRM if direction == "to_erp" else ERP
+    why: str = direction
     if base is not MISSING and not changed(base, values[source]):
-        return Verdict(f"{direction}: the change in the {other(source)} is put back", source)
-    return Verdict(direction, source)
+        why += f": the change in the {other(source)} is put back"
+    return Verdict(why, source, conflict=_put_back(path, base, values, source, direction))
 
 
 def _by_owner(rule: Rule, path: str, base: Any, values: Values) -> Verdict | None:
@@ -86,10 +87,16 @@ def _by_owner(rule: Rule, path: str, base: Any, values: Values) -> Verdict | Non
     loser = other(owner)
     if values[owner] is None and base is MISSING:  # the owner has not said anything yet
         return Verdict(f"only the {loser} has it", loser)
+    return Verdict(why, owner, conflict=_put_back(path, base, values, owner, why))
+
+
+def _put_back(path: str, base: Any, values: Values, winner: Role, why: str) -> FieldConflict | None:
+    """What is kept of the other side's change, if it made one."""
+    loser = other(winner)
     if (values[loser] is None and base is MISSING) or not changed(base, values[loser]):
-        return Verdict(why, owner)
-    kind = "both_changed" if changed(base, values[owner]) else "put_back"
-    return Verdict(why, owner, conflict=_conflict(path, base, values, kind, why))
+        return None
+    kind = "both_changed" if changed(base, values[winner]) else "put_back"
+    return _conflict(path, base, values, kind, why)
 
 
 def _by_change(rule: Rule, path: str, base: Any, values: Values, moments: Moments) -> Verdict:

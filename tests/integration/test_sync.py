@@ -407,6 +407,47 @@ def test_a_deletion_deactivates_the_other_side(pair: Pair, acme: dict[str, Any])
     pair.quiet()
 
 
+def test_what_is_undeleted_is_in_use_on_both_sides(pair: Pair, acme: dict[str, Any]) -> None:
+    pair.crm("DELETE", f"accounts/{acme['id']}")
+    pair.sync()
+    assert pair.in_erp("customers")[0]["archived"] is True
+    pair.crm("POST", f"accounts/{acme['id']}/restore")
+    pair.sync()
+    assert [a["id"] for a in pair.in_crm("accounts")] == [acme["id"]]
+    assert [c["archived"] for c in pair.in_erp("customers")] == [False]
+    pair.edit_erp("customers", 1, archived=True)
+    pair.sync()
+    assert pair.in_crm("accounts")[0]["active"] is False
+    pair.edit_erp("customers", 1, archived=False)
+    pair.sync()
+    assert pair.in_crm("accounts")[0]["active"] is True
+    assert pair.conflicts(*ConflictState) == []
+    pair.quiet()
+
+
+def test_a_customer_that_was_made_here_is_restored_within_a_day(pair: Pair) -> None:
+    """The CRM remembers the key of the first creation: the second one is another call."""
+    pair.reconfigure("on_delete: deactivate", "on_delete: restore")
+    pair.erp("POST", "customers", {"display_name": "Acme"})
+    pair.erp("POST", "contact_persons", {"customer_id": 1, "family_name": "Eve"})
+    pair.sync()
+    (first,) = pair.in_crm("accounts")
+    pair.crm("DELETE", f"accounts/{first['id']}")
+    pair.sync()
+    (anew,) = pair.in_crm("accounts")
+    assert anew["id"] != first["id"]
+    assert [c["accountId"] for c in pair.in_crm("contacts")] == [anew["id"]]
+    assert len(pair.in_erp("customers")) == 1
+    pair.quiet()
+    pair.edit_erp("customers", 1, display_name="Acme AG")
+    pair.sync()
+    assert [a["name"] for a in pair.in_crm("accounts")] == ["Acme AG"]
+    pair.edit_erp("customers", 1, archived=True)
+    pair.sync()
+    assert [c["archived"] for c in pair.in_erp("customers")] == [False]
+    pair.quiet()
+
+
 def test_a_deletion_against_an_edit_waits_for_a_person(pair: Pair, acme: dict[str, Any]) -> None:
     pair.crm("DELETE", f"accounts/{acme['id']}")
     pair.edit_erp("customers", 1, address={"town": "Bonn"})

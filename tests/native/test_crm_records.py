@@ -268,3 +268,39 @@ def test_time_never_stands_still_nor_goes_back(serve: Serve, tmp_path: Path) -> 
 def test_records_outlive_the_server(serve: Serve, tmp_path: Path) -> None:
     made = serve_crm(serve, tmp_path).create("accounts", name="Aurora")
     assert serve_crm(serve, tmp_path).again("accounts", made) == made
+
+
+def test_a_deleted_record_may_be_brought_back(crm: CrmClient) -> None:
+    made = crm.create("accounts", name="Aurora", vatNumber="DE1", externalRef="erp:1")
+    crm.call("DELETE", f"/api/accounts/{made['id']}")
+    crm.call("POST", f"/api/accounts/{made['id']}/restore")
+    back = crm.seen.json()
+    assert crm.seen.status_code == 200
+    assert back["etag"] != made["etag"]
+    moved = ("etag", "updatedAt")
+    assert {k: v for k, v in back.items() if k not in moved} \
+        == {k: v for k, v in made.items() if k not in moved}
+    assert crm.again("accounts", made) == back
+    crm.call("GET", "/api/accounts?vat_number=DE1")
+    assert [row["id"] for row in crm.seen.json()["data"]] == [made["id"]]
+
+
+def test_what_can_not_be_brought_back_is_said(crm: CrmClient) -> None:
+    first = crm.create("products", sku="P-1", name="Bolt")
+    crm.call("POST", f"/api/products/{first['id']}/restore")
+    assert crm.seen.status_code == 409
+    assert crm.seen.json()["detail"] == f"{first['id']} is not deleted"
+    crm.call("POST", "/api/products/prd_none/restore")
+    assert crm.seen.status_code == 404
+    crm.call("DELETE", f"/api/products/{first['id']}")
+    crm.create("products", sku="P-1", name="Another")
+    crm.call("POST", f"/api/products/{first['id']}/restore")
+    assert wrong(crm) == (422, {"sku"})
+    account = crm.create("accounts", name="Aurora")
+    person = crm.create("contacts", accountId=account["id"], lastName="Eve")
+    for object, record in (("contacts", person), ("accounts", account)):
+        crm.call("DELETE", f"/api/{object}/{record['id']}")
+    crm.call("POST", f"/api/contacts/{person['id']}/restore")
+    assert wrong(crm) == (422, {"accountId"})
+    crm.call("GET", f"/api/contacts/{person['id']}")
+    assert crm.seen.status_code == 410

@@ -25,7 +25,7 @@ from connector.native.crm.load import opened
 from connector.native.crm.merging import merge
 from connector.native.crm.objects import ANSWERED, OBJECTS
 from connector.native.crm.words import Refused, z
-from connector.native.crm.writes import Done, carry_out, restamp
+from connector.native.crm.writes import Done, bring_back, carry_out, restamp
 from connector.native.database import Transaction, dumps, loads
 from connector.native.faults import Faults, FaultSwitch
 from connector.native.fields import schema
@@ -88,6 +88,16 @@ class Crm:
             self.hooks.note(transaction, lambda *event: _message(transaction, *event))
         self.hooks.wake()
         return as_response(single([Done(200, survivor)]))
+
+    def bring_back(self, object: str, id: str) -> Response:
+        """Undo the deletion of a record. Raises `Refused`."""
+        with self.database.write() as transaction:
+            entry = bring_back(transaction, object, id)
+            restamp(transaction)
+            transaction.events = [e for e in transaction.events if e[0] != SUMS]
+            self.hooks.note(transaction, lambda *event: _message(transaction, *event))
+        self.hooks.wake()
+        return as_response(single([Done(200, entry)]))
 
     def webhooks(self) -> Response:
         """The registered webhooks."""
@@ -185,6 +195,10 @@ def _routes(app: FastAPI, crm: Crm) -> None:
         return await guarded(request, object, lambda body: crm.write(object, [
             {"method": "update", "id": id, "body": _json(body),
              "ifMatch": request.headers.get("if-match")}], single))
+
+    @app.post("/api/{object}/{id}/restore")
+    async def restored(request: Request, object: str, id: str) -> Response:
+        return await guarded(request, object, lambda _: crm.bring_back(object, id))
 
     @app.post("/api/{object}/{id}/merge")
     async def merged(request: Request, object: str, id: str) -> Response:

@@ -185,6 +185,32 @@ def remove(transaction: Transaction, entry: Entry) -> Entry:
     return _stamped(transaction, entry)
 
 
+def bring_back(transaction: Transaction, object: str, id: str) -> Entry:
+    """Undo a deletion: the record is there again, as it was. Raises `Refused`, also where its
+    natural key was given to another one meanwhile, or where something it refers to is gone."""
+    entry = transaction.get(object, id) if is_id(id) else None
+    if entry is None:
+        raise Refused(404, f"there is no {object} {id}")
+    data = entry.data
+    if not entry.deleted or data.get("mergedInto"):
+        raise Refused(409, f"{id} was merged into {data['mergedInto']}" if entry.deleted
+                      else f"{id} is not deleted")
+    errors: Errors = {}
+    key = natural_key(object, data)
+    _check_key(transaction, object, key, errors)
+    for rows, spec in _with_lines(OBJECTS[object], [data]):
+        for row in rows:
+            _check_references(transaction, spec, row, errors, "")
+    if errors:
+        raise Refused(422, f"{id} can't be brought back", errors)
+    entry.data, entry.deleted, entry.natural = {**data, "deleted": False}, False, key
+    transaction.touch(entry)
+    if object == "quotes":
+        load_levels(transaction, quoted_of(entry.data))
+        quote_moved(transaction, None, entry.data)
+    return _stamped(transaction, entry)
+
+
 def _stamped(transaction: Transaction, entry: Entry) -> Entry:
     entry.data["updatedAt"] = z(transaction.now)
     entry.data["etag"] = etag(entry)

@@ -185,10 +185,16 @@ class TestDirection:
         verdict = told(rule(direction="to_crm"), "a", "b", "a")
         assert verdict.winner == ERP
         assert verdict.rule == "to_crm: the change in the crm is put back"
+        assert verdict.conflict == FieldConflict("email", "a", "b", "a", "to_crm", "put_back")
 
     def test_the_source_wins_where_both_changed(self) -> None:
-        assert told(rule(direction="to_erp", conflict="fail"), "a", "b", "c") \
-            == Verdict("to_erp", CRM)
+        assert told(rule(direction="to_erp", conflict="fail"), "a", "b", "c") == Verdict(
+            "to_erp", CRM, conflict=FieldConflict("email", "a", "b", "c", "to_erp"))
+
+    def test_on_first_contact_a_blank_is_no_change(self) -> None:
+        assert told(rule(direction="to_erp"), MISSING, "b", None) == Verdict("to_erp", CRM)
+        assert told(rule(direction="to_erp"), MISSING, "b", "c").conflict == FieldConflict(
+            "email", None, "b", "c", "to_erp")
 
     def test_create_only_leaves_what_stands(self) -> None:
         assert told(rule(direction="create_only"), "a", "b", "c") == LEFT
