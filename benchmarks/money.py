@@ -300,7 +300,7 @@ def main() -> int:
     began = time.monotonic()
     report = run(lines, seed)
     print(f"{report.lines} lines of {report.documents} orders, seed {seed}, in "
-          f"{time.monotonic() - began:.0f} s")
+          f"{time.monotonic() - began:.0f} s, {time.process_time():.0f} of them at work")
     print("by currency: " + ", ".join(f"{n} {c}" for c, n in sorted(report.currencies.items())))
     print(f"{report.figures} figures compared, {report.off} minor units off")
     for example in report.examples[:10]:
