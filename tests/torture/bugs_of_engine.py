@@ -11,7 +11,7 @@ from unittest.mock import patch
 from connector.domain.actions import OutcomeKind
 from connector.domain.policies import CRM, ERP
 from connector.domain.records import Operation, RemoteRecord, Snapshot, WriteResult, WriteStatus
-from connector.engine import apply, gather, intents, keep, merge, plan, policy, run
+from connector.engine import apply, deletion, gather, intents, keep, merge, policy, run
 from connector.engine.entries import Entries
 from connector.engine.gather import Gathering
 from connector.engine.match import NEW
@@ -27,7 +27,7 @@ Patches = Iterable[Any]
 
 @planted("two changes of one field are a conflict")
 def last_writer_wins() -> Patches:
-    def by_change(_rule: Any, _path: str, base: Any, values: Any) -> Verdict:
+    def by_change(_rule: Any, _path: str, base: Any, values: Any, *_moments: Any) -> Verdict:
         return Verdict("last writer", ERP if values[ERP] != base else CRM)
 
     yield patch.object(policy, "_by_change", by_change)
@@ -63,7 +63,7 @@ def totals_not_compared() -> Patches:
 
 @planted("an edit against a deletion is asked about")
 def update_against_delete_carried() -> Patches:
-    yield patch.object(plan, "_edited", lambda *_args: False)
+    yield patch.object(deletion, "_edited", lambda *_args: False)
 
 
 @planted("a deletion is carried over")
