@@ -14,9 +14,12 @@ from pydantic import SecretStr
 from connector.adapters.bottlecrm import BottleCrm, BottleCrmSettings, lines, notes, records
 from connector.adapters.bottlecrm.objects import OBJECTS
 from connector.adapters.bottlecrm.sweep import Listing, every_row
+from connector.bootstrap import shipped
 from connector.domain.records import Batch, Intent, Operation, WriteResult, WriteStatus
 from connector.domain.values import FieldType
 from connector.errors import AccessDenied, RequestRefused, SystemUnreachable
+from connector.mapping.load import load_mappings
+from connector.mapping.transforms import REGISTRY
 from connector.testing.clock import VirtualClock
 
 URL = "http://127.0.0.1:8"
@@ -364,3 +367,17 @@ def test_only_lines_that_differ_are_written() -> None:
                               "discount_percent": "5"}) == {
         "order": 1, "name": "", "product_id": None, "discount_type": "PERCENTAGE",
         "discount_value": "5"}
+
+
+@pytest.mark.parametrize(("entity", "row", "shared"), [
+    ("contact", {"account": None}, False), ("contact", {"account": "a"}, True),
+    ("product", {"sku": ""}, False), ("product", {"sku": "B1"}, True),
+    ("opportunity", {"account": None}, False), ("opportunity", {"account": "a"}, True),
+    ("quote", {"status": "Draft", "account_id": None}, False),
+    ("quote", {"status": "Draft", "account_id": "a"}, True),
+    ("quote", {"status": "Sent", "account_id": None}, True),
+])
+def test_what_belongs_to_nobody_is_not_shared(entity: str, row: dict[str, Any],
+                                              shared: bool) -> None:
+    mappings = load_mappings(shipped("mappings"), "bottlecrm", REGISTRY)
+    assert mappings[entity].selects(row) is shared
