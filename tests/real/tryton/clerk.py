@@ -16,17 +16,24 @@ class Clerk:
     def __init__(self, server: TrytonServer, user: str = "") -> None:
         self._url = f"{server.url}/{server.database}/rpc/"
         self._http = requests.Session()
-        user = user or server.user
-        id, token, *_ = self.call("common.db.login", user, {"password": server.password})
-        told = b64encode(f"{user}:{id}:{token}".encode()).decode()
-        self._http.headers["Authorization"] = f"Session {told}"
+        self._user, self._password = user or server.user, server.password
+        self._log_in()
         known = self.call("model.res.user.get_preferences", True, {})
         self.context = {name: known[name] for name in ("company", "companies")}
 
+    def _log_in(self) -> None:
+        self._http.headers.pop("Authorization", None)
+        id, token, *_ = self.call("common.db.login", self._user, {"password": self._password})
+        told = b64encode(f"{self._user}:{id}:{token}".encode()).decode()
+        self._http.headers["Authorization"] = f"Session {told}"
+
     def call(self, method: str, *params: Any) -> Any:
-        """Any call; its last parameter is a context."""
-        answer = self._http.post(self._url, timeout=120, json={
-            "id": 1, "method": method, "params": params})
+        """Any call; its last parameter is a context. A session that has ended is begun anew."""
+        body = {"id": 1, "method": method, "params": params}
+        answer = self._http.post(self._url, timeout=120, json=body)
+        if answer.status_code == 401 and method != "common.db.login":
+            self._log_in()
+            answer = self._http.post(self._url, timeout=120, json=body)
         answer.raise_for_status()
         body = answer.json()
         assert "error" not in body, body
