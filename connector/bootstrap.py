@@ -168,10 +168,10 @@ class Connector:
         return Side(role, system, adapter, {entity: mapping.among(conf.entities)
                                             for entity, mapping in mappings.items()})
 
-    def engine(self, name: str,
-               crash: Callable[[str], None] = lambda _point: None) -> Engine:
-        """The engine for a pair."""
-        return Engine(self.pair(name), self.store, self.clock, crash=crash)
+    def engine(self, name: str, crash: Callable[[str], None] = lambda _point: None, *,
+               patience: float = 0) -> Engine:
+        """The engine for a pair; its runs wait for `patience` seconds where another one works."""
+        return Engine(self.pair(name), self.store, self.clock, crash=crash, patience=patience)
 
     def shared(self) -> dict[tuple[str, str], list[tuple[str, str]]]:
         """What each (system, object) is shared as: every (pair, entity) that maps it."""

@@ -13,6 +13,7 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import (
     BaseModel,
@@ -171,16 +172,56 @@ class EntityConfig(_Strict):
         return None if self.rounding is None else Rounding(**self.rounding.model_dump())
 
 
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def _seconds(value: Any) -> Any:
+    """`90s`, `15m`, `2h` or `1d` in seconds."""
+    text = str(value)
+    if len(text) > 1 and text[:-1].isdecimal() and text[-1] in _UNITS:
+        return int(text[:-1]) * _UNITS[text[-1]]
+    raise ValueError("a time such as 90s, 15m, 2h or 1d is expected")
+
+
+class ScheduleConfig(_Strict):
+    """When a pair is synced by itself: at an interval, or as cron says in a time zone."""
+
+    every: Annotated[int, BeforeValidator(_seconds)] | None = Field(default=None, ge=10)
+    cron: str | None = None
+    timezone: str = "UTC"
+    entities: list[str] = Field(default_factory=list)
+    reconcile: bool = False
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> ScheduleConfig:
+        if (self.every is None) == (self.cron is None):
+            raise ValueError("one of `every` and `cron` is expected")
+        if self.cron is not None and len(self.cron.split()) != 5:
+            raise ValueError("`cron` has five fields: minute, hour, day, month, weekday")
+        try:
+            ZoneInfo(self.timezone)
+        except (KeyError, ValueError, OSError):
+            raise ValueError(
+                f"there is no time zone {self.timezone!r}; such as Europe/Paris") from None
+        return self
+
+
 class PairConfig(_Strict):
     """Two systems and the entities they share."""
 
     crm: str
     erp: str
+    schedules: list[ScheduleConfig] = Field(default_factory=list)
     safety_stop: SafetyStopConfig = Field(default_factory=SafetyStopConfig)
     entities: dict[str, EntityConfig] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _names_known(self) -> PairConfig:
+        for schedule in self.schedules:
+            for name in schedule.entities:
+                if name not in self.entities:
+                    raise ValueError(f"a schedule names the entity {name!r}, which the pair does "
+                                     "not share")
         for name, entity in self.entities.items():
             _check_entity(name, entity)
             for parent in sorted(ENTITIES[name].parents - set(self.entities) - {name}):
@@ -230,6 +271,17 @@ class LogConfig(_Strict):
     level: Literal["debug", "info", "warning", "error"] = "warning"
 
 
+class ServeConfig(_Strict):
+    """How `connector serve` works: where it listens, how much it lets in, and the Prefect server
+    that keeps the schedules; one is started at `prefect_port` where none is named."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8800, ge=0, le=65_535)
+    deliveries_per_second: int = Field(default=1000, ge=1)
+    prefect: str | None = None
+    prefect_port: int = Field(default=4200, ge=1, le=65_535)
+
+
 class Config(_Strict):
     """The whole of `config.yaml`."""
 
@@ -237,6 +289,7 @@ class Config(_Strict):
     mappings: list[str] = Field(default_factory=list)
     transforms: str | None = None
     log: LogConfig = LogConfig()
+    serve: ServeConfig = ServeConfig()
     systems: dict[str, SystemConfig] = Field(min_length=1)
     pairs: dict[str, PairConfig] = Field(min_length=1)
 

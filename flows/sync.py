@@ -23,10 +23,10 @@ from connector.domain.ledger import Run, RunState
 
 
 def _run_once(config: Path, pair: str, entities: list[str], reconcile: bool,
-              safety_stop: bool) -> Run:
+              safety_stop: bool, patience: float) -> Run:
     connector = open_connector(config)
     try:
-        return connector.engine(pair).sync(entities, reconcile=reconcile,
+        return connector.engine(pair, patience=patience).sync(entities, reconcile=reconcile,
                                            safety_stop=safety_stop, trigger="prefect")
     finally:
         connector.close()
@@ -35,10 +35,12 @@ def _run_once(config: Path, pair: str, entities: list[str], reconcile: bool,
 # An `async` flow: a plain one waits a second at its end for Prefect's heartbeat thread.
 @flow(name="sync", flow_run_name="sync-{pair}", persist_result=False, validate_parameters=True)
 async def sync_flow(config: str, pair: str, entities: list[str] | None = None,
-                    reconcile: bool = False, safety_stop: bool = True) -> Run:
-    """Bring a pair into agreement; fails where a record read has no outcome."""
+                    reconcile: bool = False, safety_stop: bool = True,
+                    patience: float = 0) -> Run:
+    """Bring a pair into agreement; fails where a record read has no outcome. Where another run
+    works on the pair it waits for `patience` seconds."""
     run = await asyncio.to_thread(_run_once, Path(config), pair, entities or [], reconcile,
-                                  safety_stop)
+                                  safety_stop, patience)
     get_run_logger().info("run %s: %s, %d writes", run.id, run.state.value,
                           sum(run.writes.values()))
     await acreate_table_artifact(key=f"sync-{pair}".lower().replace("_", "-"),

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -37,20 +38,24 @@ from connector.engine.pull import pull, read_hinted
 from connector.engine.replay import records_of, take_up, take_up_due, take_up_edited
 from connector.engine.safety import stakes, stop_beyond, suspicious
 from connector.engine.session import LEASE_TTL, Observe, Session, unobserved
-from connector.errors import BudgetSpent, ConnectorError, ReauthRequired, RunFailed
+from connector.errors import BudgetSpent, ConnectorError, LeaseHeld, ReauthRequired, RunFailed
 from connector.ports import Clock, Store
 
 MAX_PASSES = 5
+BETWEEN_TRIES = 0.2
+"""Seconds before a lease that another run holds is asked for again."""
 _WRITING = {ActionKind.CREATE, ActionKind.UPDATE, ActionKind.DELETE, ActionKind.LINK_UP}
 
 
 class Engine:
-    """Keeps one pair in agreement."""
+    """Keeps one pair in agreement. Where another run works on it, a run waits for `patience`
+    seconds before it gives up."""
 
     def __init__(self, pair: Pair, store: Store, clock: Clock, *,
                  crash: Callable[[str], None] = lambda _point: None,
-                 in_flight: int = BATCHES_IN_FLIGHT) -> None:
+                 in_flight: int = BATCHES_IN_FLIGHT, patience: float = 0) -> None:
         self.pair, self.store, self.clock = pair, store, clock
+        self._patience = patience
         self._crash, self._in_flight = crash, in_flight
 
     def sync(self, entities: Sequence[str] = (), *, reconcile: bool = False,
@@ -279,8 +284,7 @@ class Engine:
     @contextmanager
     def _session(self, trigger: str, observe: Observe) -> Iterator[Session]:
         """A run under the pair's lease; kept as failed where it breaks off."""
-        lease = self.store.acquire_lease(
-            self.pair.name, f"{socket.gethostname()}:{os.getpid()}", LEASE_TTL)
+        lease = self._lease()
         session = Session(self.pair, self.store, self.clock, uuid.uuid4().hex[:12], lease,
                           observe, self._crash, self._in_flight)
         started = self.clock.now()
@@ -309,6 +313,18 @@ class Engine:
             raise
         finally:
             self.store.release_lease(self.pair.name, lease)
+
+    def _lease(self) -> int:
+        """Take the pair's lease; raises `LeaseHeld` where it isn't free in time."""
+        holder = f"{socket.gethostname()}:{os.getpid()}"
+        given_up = self.clock.now() + timedelta(seconds=self._patience)
+        while True:
+            try:
+                return self.store.acquire_lease(self.pair.name, holder, LEASE_TTL)
+            except LeaseHeld:
+                if self.clock.now() >= given_up:
+                    raise
+                self.clock.sleep(BETWEEN_TRIES)
 
     def _kept(self, session: Session, *, idle_too: bool = True) -> Run:
         """The finished run; failed where a record read has no outcome, or more than one. One that

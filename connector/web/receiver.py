@@ -126,11 +126,16 @@ def open_receiver(connector: Connector, arrived: Callable[[set[str]], None],
     return Receiver(adapters, connector.store, connector.clock, intake, per_second)
 
 
-def create_app(receiver: Receiver) -> Starlette:
-    """The receiver's routes."""
-    return Starlette(routes=[
-        Route("/webhooks/{system}", receiver.receive, methods=["POST"]),
-        Route("/health", receiver.health), Route("/ready", receiver.ready)])
+def create_app(receiver: Receiver, metrics: Callable[[], bytes] | None = None) -> Starlette:
+    """The receiver's routes, and one for `metrics` in Prometheus' text format."""
+    routes = [Route("/webhooks/{system}", receiver.receive, methods=["POST"]),
+              Route("/health", receiver.health), Route("/ready", receiver.ready)]
+
+    async def told(_request: Request) -> Response:
+        assert metrics is not None
+        return Response(await run_in_threadpool(metrics), media_type="text/plain; version=0.0.4")
+
+    return Starlette(routes=[*routes, *([Route("/metrics", told)] if metrics else [])])
 
 
 async def _body(request: Request) -> bytes:

@@ -34,6 +34,8 @@ from connector.config import (
     PairConfig,
     RoundingConfig,
     SafetyStopConfig,
+    ScheduleConfig,
+    ServeConfig,
     read_config,
 )
 from connector.domain.entities import ENTITIES
@@ -131,7 +133,8 @@ def test_commands_that_a_page_shows_exist(page: Path) -> None:
 @pytest.mark.parametrize("model", [Config, LogConfig, PairConfig, EntityConfig, FieldConfig,
                                    BecomesConfig, NewerWinsConfig, RoundingConfig,
                                    SafetyStopConfig, HttpSettings,
-                                   WebhookSettings, SignatureSettings, BudgetSettings])
+                                   WebhookSettings, SignatureSettings, BudgetSettings,
+                                   ServeConfig, ScheduleConfig])
 def test_every_setting_is_documented(model: type[BaseModel]) -> None:
     page = text("configuration.md")
     for name, field in model.model_fields.items():

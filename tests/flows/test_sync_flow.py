@@ -47,7 +47,7 @@ def test_a_sync_runs_as_a_flow(pair: Pair, prefect_server: str) -> None:
     assert flow_run.state.name == "Completed"
     assert {"connector", "main"} <= set(flow_run.tags)
     assert set(flow_run.parameters) == {"config", "pair", "entities", "reconcile",
-                                        "safety_stop"}
+                                        "safety_stop", "patience"}
     assert [a.key for a in artifacts] == ["sync-main"]
 
 

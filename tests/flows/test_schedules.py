@@ -1,0 +1,79 @@
+"""Schedules that a real Prefect server keeps, and what happens where there is none."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from connector.domain.ledger import RunState
+from connector.native.serving import free_port
+from tests.integration.conftest import Pair
+from tests.integration.test_serve import Served, eventually, register, serving, told
+
+__all__ = ["told"]
+
+
+def scheduled(pair: Pair, serve: str) -> Path:
+    """The pair's config with two schedules, and the settings of `serve`."""
+    text = pair.config.read_text(encoding="utf-8")
+    text = text.replace("pairs:\n  main:\n", f"serve: {serve}\npairs:\n  main:\n    schedules:\n"
+                        "      - {every: 10s, entities: [customer]}\n"
+                        "      - {cron: '0 3 * * *', timezone: Europe/Paris, reconcile: true}\n")
+    pair.config.write_text(text, encoding="utf-8")
+    return pair.config
+
+
+def runs(pair: Pair) -> list[tuple[str, RunState]]:
+    with pair.connector.store.begin() as uow:
+        return [(run.trigger, run.state) for run in uow.runs("main", 99)]
+
+
+async def deployments(api: str) -> dict[str, Any]:
+    from prefect.client.orchestration import PrefectClient
+
+    async with PrefectClient(api) as client:
+        return {d.name: d for d in await client.read_deployments()}
+
+
+@pytest.mark.prefect
+def test_schedules_fire_and_nothing_is_left_running(
+        told: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    config = scheduled(told, f"{{prefect_port: {port}}}")
+    told.crm("POST", "accounts", {"name": "Aurora"})  # nobody tells: only a pull finds it
+    with serving(config) as served:
+        register(told, served.url)
+        eventually(lambda: told.in_erp("customers"), 240)
+        eventually(lambda: ("prefect", RunState.COMPLETED) in runs(told), 60)
+        kept = asyncio.run(deployments(f"http://127.0.0.1:{port}/api"))
+        assert set(kept) == {"main-1", "main-2"}
+        assert not any(d.paused for d in kept.values())
+        assert {s.schedule.timezone for s in kept["main-2"].schedules} == {"Europe/Paris"}
+        assert kept["main-2"].parameters["reconcile"] is True
+        assert kept["main-1"].parameters["entities"] == ["customer"]
+        assert served.end() == 0
+    with pytest.raises(requests.ConnectionError):
+        requests.get(f"http://127.0.0.1:{port}/api/health", timeout=9)
+
+
+def works_without(served: Served, pair: Pair) -> None:
+    """Webhooks are taken and worked off."""
+    register(pair, served.url)
+    pair.crm("POST", "accounts", {"name": "Aurora"})
+    eventually(lambda: pair.in_erp("customers"))
+
+
+def test_without_prefect_schedules_pause_and_webhooks_go_on(
+        told: Pair, capfd: pytest.CaptureFixture[str]) -> None:
+    gone = f"http://127.0.0.1:{free_port()}/api"
+    with serving(scheduled(told, f"{{prefect: '{gone}'}}")) as served:
+        works_without(served, told)
+        assert served.end() == 0
+    assert f"paused: Prefect can't be reached at {gone}" in capfd.readouterr().err
+    assert {trigger for trigger, _ in runs(told)} == {"webhook"}
