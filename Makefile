@@ -42,6 +42,7 @@ mutants: .venv/develop
 
 bench: .venv/develop
 	$(BIN)/python benchmarks/first_load.py
+	for measure in latency load kills coalesce statuses; do $(BIN)/python benchmarks/webhooks.py $$measure || exit 1; done
 
 bench-money: .venv/develop
 	$(BIN)/python benchmarks/money.py $(LINES) $(SEED)

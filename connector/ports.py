@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from connector.domain.actions import FieldConflict, Outcome
 from connector.domain.budget import Limits, Turn
@@ -23,6 +23,7 @@ from connector.domain.records import (
     Capabilities,
     Change,
     Delivery,
+    Endpoint,
     Link,
     ObjectSchema,
     Page,
@@ -109,6 +110,25 @@ class Adapter(Protocol):
 
     def close(self) -> None:
         """Give connections back."""
+        ...
+
+
+@runtime_checkable
+class RegistersWebhooks(Protocol):
+    """What an adapter may offer besides, where its system lets us say where webhooks go. Every
+    call may raise what those of an adapter may."""
+
+    def endpoints(self) -> list[Endpoint]:
+        """Where the system sends its webhooks."""
+        ...
+
+    def add_endpoint(self, url: str, objects: Sequence[str]) -> Endpoint:
+        """Have it send those about `objects` to `url`, signed with the first secret of the config.
+        Raises `ConfigInvalid` where there is none."""
+        ...
+
+    def remove_endpoint(self, endpoint_id: str) -> None:
+        """Have it send there no more."""
         ...
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 from pydantic import SecretStr
 
@@ -19,6 +20,7 @@ from connector.domain.records import (
     Batch,
     Capabilities,
     Delivery,
+    Endpoint,
     Hint,
     IdempotentCreate,
     Intent,
@@ -34,6 +36,7 @@ from connector.errors import CursorExpired
 from connector.ports import Clock
 
 PAGE = 500
+_EVENTS = ("created", "updated", "deleted")
 _PAGE = ("data", "nextCursor", "asOf")
 
 
@@ -138,6 +141,21 @@ class NativeCrm:
         """See the port: signed as Standard Webhooks 1.0.0 says."""
         return self._webhooks.delivery(headers, body, at)
 
+    def endpoints(self) -> list[Endpoint]:
+        """See the port."""
+        return [_endpoint(row) for row in self._http.call("GET", "/api/webhooks").body]
+
+    def add_endpoint(self, url: str, objects: Sequence[str]) -> Endpoint:
+        """See the port."""
+        events = [f"{object}.{event}" for object in objects for event in _EVENTS]
+        return _endpoint(self._http.call("POST", "/api/webhooks", repeatable=False, body={
+            "url": url, "events": events, "secret": self._webhooks.secret()},
+            holds=("id",)).body)
+
+    def remove_endpoint(self, endpoint_id: str) -> None:
+        """See the port."""
+        self._http.call("DELETE", f"/api/webhooks/{quote(endpoint_id, safe='')}", accept=(404,))
+
     def close(self) -> None:
         """See the port."""
         self._http.close()
@@ -148,6 +166,11 @@ def _delivery(headers: Mapping[str, str], body: bytes, secrets: Sequence[SecretS
     id = signatures.standard(headers, body, secrets, at)
     told = signatures.read_body(body).get("data")
     return Delivery(id, (Hint(signatures.named(told, "object"), signatures.named(told, "id")),))
+
+
+def _endpoint(row: Mapping[str, Any]) -> Endpoint:
+    objects = dict.fromkeys(event.partition(".")[0] for event in row["events"])
+    return Endpoint(row["id"], row["url"], tuple(objects) if "*" not in objects else ())
 
 
 def _since(cursor: str) -> datetime:

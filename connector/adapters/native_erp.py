@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 from pydantic import SecretStr
 
@@ -20,6 +21,7 @@ from connector.domain.records import (
     Batch,
     Capabilities,
     Delivery,
+    Endpoint,
     Hint,
     IdempotentCreate,
     Intent,
@@ -172,6 +174,20 @@ class NativeErp:
         """See the port."""
         return self._webhooks.delivery(headers, body, at)
 
+    def endpoints(self) -> list[Endpoint]:
+        """See the port."""
+        return [_endpoint(row) for row in self._http.call("GET", "/v1/hooks").body]
+
+    def add_endpoint(self, url: str, objects: Sequence[str]) -> Endpoint:
+        """See the port."""
+        return _endpoint(self._http.call("POST", "/v1/hooks", repeatable=False, body={
+            "url": url, "topics": list(objects), "secret": self._webhooks.secret()},
+            holds=("id",)).body)
+
+    def remove_endpoint(self, endpoint_id: str) -> None:
+        """See the port."""
+        self._http.call("DELETE", f"/v1/hooks/{quote(endpoint_id, safe='')}")
+
     def close(self) -> None:
         """See the port."""
         self._http.close()
@@ -183,6 +199,10 @@ def _delivery(headers: Mapping[str, str], body: bytes, secrets: Sequence[SecretS
     told = signatures.read_body(body)
     return Delivery(signatures.named(headers, "x-erp-delivery"), (
         Hint(signatures.named(told, "topic"), signatures.named(told, "id")),))
+
+
+def _endpoint(row: Mapping[str, Any]) -> Endpoint:
+    return Endpoint(row["id"], row["url"], tuple(row["topics"]) if "*" not in row["topics"] else ())
 
 
 def _is_number(text: str) -> bool:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from connector.adapters import signatures
 from connector.adapters.signatures import SignatureSettings, named
 from connector.domain.records import Delivery, Hint
-from connector.errors import DeliveryRefused
+from connector.errors import ConfigInvalid, DeliveryRefused
 
 Own = Callable[[Mapping[str, str], bytes, Sequence[SecretStr], datetime], Delivery]
 """Verifies and reads a delivery in a system's own form."""
@@ -42,6 +42,14 @@ class Webhooks:
 
     def __init__(self, settings: WebhookSettings, own: Own | None = None) -> None:
         self._settings, self._own = settings, own
+
+    def secret(self) -> str:
+        """The one that new endpoints sign with. Raises `ConfigInvalid` where there is none."""
+        if not self._settings.secrets:
+            raise ConfigInvalid("No secret is known for the webhooks of this system.",
+                                hint="Make one up, and name it in the config: "
+                                     "webhooks: {secrets: [env:NAME]}.")
+        return self._settings.secrets[0].get_secret_value()
 
     def delivery(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Delivery:
         """See `Adapter.parse_webhook`."""

@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from connector.cli import adapters, demo, letters, links, native, review, runs, serve, setup
+from connector.cli import (
+    adapters,
+    demo,
+    letters,
+    links,
+    native,
+    review,
+    runs,
+    serve,
+    setup,
+    webhooks,
+)
 
 app = typer.Typer(
     name="connector", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -35,5 +46,5 @@ def root(
     context.obj = config
 
 
-for module in (setup, runs, serve, review, letters, links, adapters, native, demo):
+for module in (setup, runs, serve, webhooks, review, letters, links, adapters, native, demo):
     module.register(app)

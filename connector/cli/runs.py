@@ -63,7 +63,7 @@ def drain(
     safety_stop: SafetyStop = True, json: Json = False,
 ) -> None:
     """Work off what webhooks have told and what waits in the inbox; nothing else is read."""
-    with opened(context) as connector, progress(not json) as observe:
+    with opened(context, interactive=False) as connector, progress(not json) as observe:
         engine = connector.engine(connector.pair_name(pair))
         run = engine.drain(entity or [], safety_stop=safety_stop, trigger="cli", observe=observe)
     finish(run, json)

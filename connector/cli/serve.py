@@ -53,7 +53,7 @@ def serve(
     from connector.web.metrics import Figures
     from connector.web.receiver import create_app, open_receiver
 
-    with opened(context) as connector, ExitStack() as running:
+    with opened(context, interactive=False) as connector, ExitStack() as running:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         conf = connector.config.serve
         kept = _schedules(context.obj, connector) if schedules else None

@@ -226,6 +226,15 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a system sends its webhooks, and about which objects; none named means all."""
+
+    id: str
+    url: str
+    objects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Stake:
     """What is at stake on one side of an entity: its linked records, and how many of them were
     read as deleted or in another version and wait in the inbox."""

@@ -67,18 +67,18 @@ class Drain:
                     self._drain()
             except Exception as error:  # the thread has to outlive whatever happens in one drain
                 self._failed(error)
-                self._later(None)
+                self._later()
 
     def _drain(self) -> None:
         began = self._engine.clock.now()
         try:
             run = self._engine.drain()
         except LeaseHeld:
-            self._later(5.0)
+            self._later(longest=5.0)
             return
         except RetryLater as error:
             self._failed(error)
-            self._later(None)
+            self._later(asked=error.after or 0)
             return
         except ConnectorError as error:  # a person has to see to it; the next hint may go well
             self._failed(error)
@@ -101,9 +101,10 @@ class Drain:
         self.done.error = f"{type(error).__name__}: {error}"
         self._log.warning("drain failed", error=self.done.error)
 
-    def _later(self, longest: float | None) -> None:
-        """Wait, longer each time in a row, and try again without being woken."""
-        seconds = min(SHORTEST * 2 ** self._tries, longest or LONGEST)
+    def _later(self, *, longest: float = LONGEST, asked: float = 0) -> None:
+        """Wait, longer each time in a row or as long as was asked for, and try again without
+        being woken."""
+        seconds = max(asked, min(SHORTEST * 2 ** self._tries, longest))
         self._tries = min(self._tries + 1, 20)
         self._stop.wait(seconds)
         self._woken.set()

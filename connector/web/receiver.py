@@ -92,7 +92,7 @@ class Receiver:
             return adapter.parse_webhook(headers, body, self._clock.now())
         except DeliveryRefused as refusal:
             reason = refusal.message
-            structlog.get_logger().warning("delivery refused", system=system, reason=reason)
+            structlog.get_logger().info("delivery refused", system=system, reason=reason)
         except Exception as error:  # an adapter that others wrote: nobody gets a 500 for that
             reason = "it can't be read"
             structlog.get_logger().error("an adapter failed to read a delivery", system=system,

@@ -144,3 +144,43 @@ def test_a_system_that_is_away_delays_but_loses_nothing(told: Pair) -> None:
         eventually(lambda: told.in_erp("customers"), 120)
         assert len(told.in_erp("customers")) == 1
         assert served.end() == 0
+
+
+def run(pair: Pair, *words: str) -> Any:
+    """A command's exit code and what it printed."""
+    done = subprocess.run([sys.executable, "-m", "connector.cli", "--config", str(pair.config),
+                           "webhooks", *words], capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_webhooks_are_registered_tested_and_removed(told: Pair) -> None:
+    with serving(told.config) as served:
+        assert run(told, "test", "crm", served.url)[0] == 1
+        for system in ("crm", "crm", "erp"):  # twice is once
+            code, said, _ = run(told, "register", system, served.url)
+            assert (code, f"{served.url}/webhooks/{system}" in said.replace("\n", "")) == (0, True)
+        for system in ("crm", "erp"):
+            assert run(told, "test", system, served.url)[0] == 0
+            _, said, _ = run(told, "list", system, "--json")
+            (endpoint,) = json.loads(said)
+            assert endpoint["url"] == f"{served.url}/webhooks/{system}"
+            assert ("accounts" if system == "crm" else "customers") in endpoint["objects"]
+            assert not set(endpoint) & {"secret"}
+        account = told.crm("POST", "accounts", {"name": "Aurora"})
+        eventually(lambda: told.in_erp("customers"))
+        told.edit_erp("customers", told.in_erp("customers")[0]["id"], display_name="Aurora SE")
+        eventually(lambda: told.crm("GET", f"accounts/{account['id']}")["name"] == "Aurora SE")
+        assert run(told, "remove", "crm", told.crm("GET", "webhooks")[0]["id"])[0] == 0
+        assert told.crm("GET", "webhooks") == []
+        assert run(told, "test", "crm", served.url)[0] == 1
+
+
+def test_what_can_not_be_registered_is_said(told: Pair) -> None:
+    code, _, said = run(told, "list", "nobody")
+    assert (code, "There is no system 'nobody'" in said) == (3, True)
+    text = told.config.read_text(encoding="utf-8")
+    told.config.write_text(text.replace("webhooks: {secrets: [env:CRM_HOOKS]}", ""),
+                           encoding="utf-8")
+    code, _, said = run(told, "register", "crm", "https://hooks.example.org")
+    assert (code, "No secret is known" in said) == (3, True)
+    assert told.crm("GET", "webhooks") == []
