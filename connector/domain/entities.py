@@ -123,7 +123,7 @@ ENTITIES: dict[str, Entity] = {e.name: e for e in (
         *_ADDRESS, _CURRENCY,
         Field("payment_terms", T.CHOICE,
               choices=("NET14", "NET30", "NET60", "COD", "PREPAID")),
-        Field("credit_limit", T.MONEY), Field("balance", T.MONEY, "open invoices"),
+        Field("credit_limit", T.MONEY), Field("balance", T.MONEY, "what is open on its invoices"),
         Field("on_hold", T.BOOLEAN, "the ERP confirms no order for it"), _ACTIVE,
     ]),
     _entity("contact", "A person at a customer.", [
@@ -172,10 +172,12 @@ ENTITIES: dict[str, Entity] = {e.name: e for e in (
               terminal=("cancelled",)),
         Field("ordered_on", T.DATE), _CURRENCY, Field("warehouse"),
         Field("customer_reference"), _REMARK, *_DISCOUNTS, *_RATE, *_TOTALS,
-    ], _lines(Field("quantity_shipped", T.DECIMAL))),
+    ], _lines(Field("quantity_shipped", T.DECIMAL),
+              Field("quantity_invoiced", T.DECIMAL, "billed; credit notes are not taken off"))),
     _entity("delivery", "A shipment for an order.", [
         Field("number"), Field("order", T.REFERENCE, to="order", required=True),
         Field("shipped_at", T.TIMESTAMP), Field("carrier"), Field("tracking_number"),
+        Field("status", T.CHOICE, choices=("shipped", "cancelled")),
     ], [
         Field("line_no", T.INTEGER, "the order line's key", required=True),
         Field("product", T.REFERENCE, to="product"), Field("quantity", T.DECIMAL),
@@ -184,13 +186,20 @@ ENTITIES: dict[str, Entity] = {e.name: e for e in (
         Field("number"), Field("kind", T.CHOICE, choices=("invoice", "credit_note")),
         Field("customer", T.REFERENCE, to="customer", required=True),
         Field("order", T.REFERENCE, to="order"),
+        Field("credits", T.REFERENCE, "the invoice that a credit note takes back", to="invoice"),
         Field("issued_on", T.DATE), Field("due_on", T.DATE), _CURRENCY,
         Field("status", T.CHOICE, choices=INVOICE_STATUS),
-        Field("balance", T.MONEY, "what is still to be paid"),
+        Field("balance", T.MONEY, "what is still to be paid; less than nothing is the customer's"),
         Field("disputed", T.BOOLEAN), Field("promised_on", T.DATE,
                                             "when the customer promised to pay"),
         *_DISCOUNTS, *_RATE, *_TOTALS,
     ], _lines()),
+    _entity("payment", "A payment on an invoice, or one taken back.", [
+        Field("number"), Field("customer", T.REFERENCE, to="customer", required=True),
+        Field("invoice", T.REFERENCE, to="invoice", required=True),
+        Field("amount", T.MONEY, "less than nothing where it was paid back", required=True),
+        _CURRENCY, Field("paid_on", T.DATE), Field("reference", doc="the bank's"),
+    ]),
 )}
 
 

@@ -114,6 +114,13 @@ class Pair:
         self.sync()
         assert not any(self.sync().writes.values())
 
+    def sound(self) -> None:
+        """No record failed or waits, and no one is asked."""
+        with self.connector.store.begin() as uow:
+            assert uow.dead_letters("main") == []
+            assert uow.inbox_counts("main") == {}
+        assert self.conflicts() == []
+
     def conflicts(self, *states: ConflictState) -> list[Conflict]:
         """Conflicts in these states; the open ones where none is named."""
         with self.connector.store.begin() as uow:

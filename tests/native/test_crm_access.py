@@ -147,7 +147,7 @@ def test_a_query_that_cannot_be_read_is_refused(crm: CrmClient, query: dict[str,
 def test_the_openapi_document_lists_the_fields_of_each_object(crm: CrmClient) -> None:
     schemas = crm.call("GET", "/openapi.json")["components"]["schemas"]
     assert set(schemas) == {"accounts", "contacts", "products", "opportunities", "quotes", "orders",
-                            "shipments", "invoices", "stockLevels", "users"}
+                            "shipments", "invoices", "payments", "stockLevels", "users"}
     assert schemas["accounts"]["required"] == ["name"]
     assert schemas["accounts"]["properties"]["creditLimitMicros"] == {"type": "integer"}
     assert schemas["quotes"]["properties"]["totalMicros"]["readOnly"]
@@ -164,11 +164,14 @@ def test_what_is_answered_is_what_is_documented(crm: CrmClient) -> None:
     lines = [{"productId": product["id"], "quantity": 1}]
     head = {"accountId": account["id"], "currency": "EUR", "lines": lines}
     order = crm.create("orders", **head)
+    invoice = crm.create("invoices", **head)
     records = {
         "accounts": account, "products": product, "orders": order,
         "contacts": crm.create("contacts", accountId=account["id"]),
         "opportunities": crm.create("opportunities", accountId=account["id"], name="Yearly"),
-        "quotes": crm.create("quotes", **head), "invoices": crm.create("invoices", **head),
+        "quotes": crm.create("quotes", **head), "invoices": invoice,
+        "payments": crm.create("payments", accountId=account["id"], invoiceId=invoice["id"],
+                               amountMicros=10_000, currency="EUR"),
         "shipments": crm.create("shipments", orderId=order["id"], lines=lines),
         "stockLevels": crm.create("stockLevels", productId=product["id"], warehouse="BER"),
         "users": crm.create("users", name="Ada")}

@@ -246,7 +246,8 @@ def test_a_credit_note_takes_an_invoice_back(shop: Shop) -> None:
     note = shop.erp.call("POST", f"/v1/invoices/{invoice['id']}/credit", {})
     assert shop.erp.seen.status_code == 201
     assert (note["kind"], note["gross"], note["open_amount"], note["state"]) \
-        == ("credit_note", "47.60", "0.00", "credited")
+        == ("credit_note", "47.60", "0.00", "paid")
+    assert note["credits_id"] == invoice["id"]
     assert note["lines"] == invoice["lines"]
     credited = shop.erp.again("invoices", invoice)
     assert (credited["state"], credited["open_amount"]) == ("credited", "0.00")
@@ -258,11 +259,17 @@ def test_a_credit_note_takes_an_invoice_back(shop: Shop) -> None:
     assert code(shop.erp) == (404, "E404")
 
 
-def test_a_credit_note_takes_what_is_still_open_off_the_balance(shop: Shop) -> None:
+def test_what_was_paid_before_a_credit_note_is_the_customers(shop: Shop) -> None:
     _, invoice = shop.invoiced("4")
     shop.erp.create("payments", invoice_id=invoice["id"], amount="40.00")
-    shop.erp.call("POST", f"/v1/invoices/{invoice['id']}/credit", {})
-    assert shop.money()[0] == "0.00"
+    note = shop.erp.call("POST", f"/v1/invoices/{invoice['id']}/credit", {})
+    assert (note["open_amount"], note["state"]) == ("-40.00", "open")
+    assert shop.money()[0] == "-40.00"
+    shop.erp.call("POST", "/v1/payments", {"invoice_id": note["id"], "amount": "-40.01"})
+    assert code(shop.erp) == (422, "E422-AMOUNT")
+    shop.erp.create("payments", invoice_id=note["id"], amount="-40.00")
+    paid = shop.erp.again("invoices", note)
+    assert (paid["open_amount"], paid["state"], shop.money()[0]) == ("0.00", "paid", "0.00")
 
 
 def test_only_dispute_and_promise_of_an_invoice_are_written(shop: Shop) -> None:

@@ -102,13 +102,15 @@ _OWN: dict[str, dict[str, F]] = {
         "status": F(choice("Draft", "Confirmed", "PartiallyShipped", "Shipped", "Invoiced", "Paid",
                            "Cancelled"), default="Draft"),
         "orderDate": F(iso_date), "currency": _CURRENCY, "warehouse": _text(20),
-        "customerReference": _text(), "lines": _lines(quantityShipped=_number(0)),
+        "customerReference": _text(),
+        "lines": _lines(quantityShipped=_number(0), quantityInvoiced=_number(0)),
         **_TERMS, **_SUMS,
         "remark": _text(4000), "erpOrderNumber": _text(40),
     },
     "shipments": {
         "orderId": _ref("orders", required=True), "number": _text(40), "shippedAt": F(utc_instant),
         "carrier": _text(), "trackingNumber": _text(),
+        "status": F(choice("Shipped", "Cancelled"), default="Shipped"),
         "lines": F(anything, json="array", nested={
             "lineNo": F(whole(0, LARGEST_LINE_NO), json="integer"), "productId": _ref("products"),
             "quantity": F(number, required=True, json="number")}),
@@ -116,11 +118,18 @@ _OWN: dict[str, dict[str, F]] = {
     "invoices": {
         "number": _text(40), "kind": F(choice("invoice", "credit_note"), default="invoice"),
         "accountId": _ref("accounts", required=True), "orderId": _ref("orders"),
-        "issuedOn": F(iso_date), "dueOn": F(iso_date), "currency": _CURRENCY,
+        "creditsInvoiceId": _ref("invoices"), "issuedOn": F(iso_date), "dueOn": F(iso_date),
+        "currency": _CURRENCY,
         "status": F(choice("Open", "PartiallyPaid", "Paid", "Credited"), default="Open"),
         "lines": _lines(required=False), **_TERMS, **_SUMS,
         "balanceMicros": _micros(), "disputed": _flag(),
         "promisedPaymentDate": F(iso_date),
+    },
+    "payments": {
+        "number": _text(40), "accountId": _ref("accounts", required=True),
+        "invoiceId": _ref("invoices", required=True), "amountMicros": F(
+            whole(), required=True, json="integer"), "currency": _CURRENCY,
+        "paidOn": F(iso_date), "reference": _text(),
     },
     "stockLevels": {
         "productId": _ref("products", required=True),
@@ -152,6 +161,7 @@ ANSWERED: dict[str, Spec] = {name: {**spec, **_ANSWERED} for name, spec in OBJEC
 
 PREFIX = {"accounts": "acc", "contacts": "con", "products": "prd", "opportunities": "opp",
           "quotes": "quo", "orders": "ord", "shipments": "shp", "invoices": "inv",
+          "payments": "pay",
           "stockLevels": "stk", "users": "usr"}
 NUMBERED = {"quotes": "Q", "orders": "O"}
 UNIQUE = {"products": "sku", "stockLevels": "warehouse"}

@@ -91,10 +91,18 @@ class Erp:
             stamp(transaction)
             return [{**result(d), **({"row": e.data} if e else {})} for d, e in done]
 
-    def credit(self, invoice_id: str) -> dict[str, Any]:
+    def take_back(self, delivery_id: str) -> dict[str, Any]:
+        """A cancelled delivery."""
+        with self._writing() as transaction:
+            delivery = orders.take_back(transaction, _int(delivery_id))
+            stamp(transaction)
+            return delivery.data
+
+    def credit(self, invoice_id: str, given: Any) -> dict[str, Any]:
         """A credit note."""
         with self._writing() as transaction:
-            note = billing.credit(transaction, _int(invoice_id))
+            lines = given.get("lines") if isinstance(given, dict) else None
+            note = billing.credit(transaction, _int(invoice_id), lines)
             stamp(transaction)
             return note.data
 
@@ -230,7 +238,12 @@ def _routes(app: FastAPI, erp: Erp) -> None:
 
     @app.post("/v1/invoices/{invoice_id}/credit")
     async def credit(request: Request, invoice_id: str) -> Response:
-        return await guarded(request, None, lambda: as_json(erp.credit(invoice_id), 201))
+        given = _json(await request.body())
+        return await guarded(request, None, lambda: as_json(erp.credit(invoice_id, given), 201))
+
+    @app.post("/v1/deliveries/{delivery_id}/cancel")
+    async def take_back(request: Request, delivery_id: str) -> Response:
+        return await guarded(request, None, lambda: as_json(erp.take_back(delivery_id)))
 
     @app.post("/v1/customers/{customer_id}/merge")
     async def merged(request: Request, customer_id: str) -> Response:

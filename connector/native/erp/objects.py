@@ -125,24 +125,28 @@ _OWN: dict[str, dict[str, F]] = {
     },
     "deliveries": {
         "delivery_no": _told(), "sales_order_id": _told(kind="integer"), "shipped_at": _told(),
-        "carrier": _told(), "tracking": _told(),
+        "carrier": _told(), "tracking": _told(), "state": _told(),
         "lines": F(anything, read_only=True, json="array", nested={
             "line_no": _told(kind="integer"), "item_id": _told(kind="integer"),
             "qty": _told()}),
     },
     "invoices": {
-        "invoice_no": _told(), "kind": _told(), "customer_id": _told(kind="integer"),
+        "invoice_no": _told(), "kind": _told(), "credits_id": _told(kind="integer"),
+        "customer_id": _told(kind="integer"),
         "sales_order_id": _told(kind="integer"), "issued_on": _told(), "due_on": _told(),
         "currency_code": _told(), "state": _told(),
-        "lines": F(anything, read_only=True, json="array", nested=_lines().nested),
+        "lines": F(anything, read_only=True, json="array", nested=_lines(
+            qty_credited=_told()).nested),
         **{name: _told(field.default, field.json) for name, field in _TERMS.items()}, **_SUMS,
         **_BOOKED,
-        "open_amount": _told(), "dispute": F(boolean, default=False, json="boolean"),
-        "promised_on": F(dmy_date),
+        "open_amount": _told(), "paid_amount": _told(), "set_off": _told(),
+        "dispute": F(boolean, default=False, json="boolean"), "promised_on": F(dmy_date),
     },
     "payments": {
-        "invoice_id": _ref("invoices", required=True), "amount": F(decimal(2), required=True),
-        "paid_on": F(dmy_date), "reference": F(required_text()),
+        "payment_no": _told(), "invoice_id": _ref("invoices", required=True),
+        "customer_id": _told(kind="integer"), "currency_code": _told(),
+        "amount": F(decimal(2), required=True), "paid_on": F(dmy_date),
+        "reference": F(required_text()), "on_account": F(boolean, default=False, json="boolean"),
     },
 }
 
@@ -163,7 +167,7 @@ NOT_CREATED = ("deliveries", "invoices")
 
 NUMBERS = {"customers": ("customer_no", "C"), "quotations": ("quotation_no", "QT"),
            "sales_orders": ("order_no", "SO"), "deliveries": ("delivery_no", "D"),
-           "invoices": ("invoice_no", "IN")}
+           "invoices": ("invoice_no", "IN"), "payments": ("payment_no", "P")}
 
 
 def natural_key(object: str, data: dict[str, Any]) -> str | None:

@@ -1,4 +1,4 @@
-"""What can be done with a sales order: confirm, ship, invoice, cancel."""
+"""What can be done with a sales order: confirm, ship, invoice, close, cancel."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from connector.native.erp import billing
 from connector.native.erp.rows import add, settle, stock_keys
 from connector.native.erp.words import (
     Refused,
-    decimal,
     is_id,
     local,
     local_instant,
@@ -20,14 +19,14 @@ from connector.native.erp.words import (
     number,
     quantity,
 )
-from connector.native.fields import Errors, F, Spec, anything, check, text, whole
+from connector.native.fields import Errors, F, Spec, anything, check, text
 
 Row = Mapping[str, Any]
 DELIVERABLE = ("confirmed", "part_delivered")
 _ASKED: Spec = {"id": F(anything, required=True), "rev": F(anything)}
 _SHIPPED: Spec = {**_ASKED, "lines": F(anything), "carrier": F(text()), "tracking": F(text()),
                   "shipped_at": F(local_instant)}
-_SHIPPED_LINE: Spec = {"line_no": F(whole, required=True), "qty": F(decimal(0), required=True)}
+_BILLED: Spec = {**_ASKED, "lines": F(anything)}
 
 
 def preload(transaction: Transaction, rows: Sequence[Any]) -> None:
@@ -46,7 +45,7 @@ def act(transaction: Transaction, action: str, row: Any) -> Entry:
     if work is None:
         raise Refused("E404-ACTION", f"there is no action {action}; {', '.join(ACTIONS)} are")
     errors: Errors = {}
-    row = check(_SHIPPED if work is ship else _ASKED, row, partial=False, errors=errors)
+    row = check(_TAKEN.get(action, _ASKED), row, partial=False, errors=errors)
     if errors:
         raise Refused("E422-FIELD", "not accepted: " + ", ".join(errors), errors)
     order = transaction.get("sales_orders", row["id"]) if is_id(row["id"]) else None
@@ -123,9 +122,10 @@ def ship(transaction: Transaction, order: Entry, row: Row) -> None:
     if order.data["state"] not in DELIVERABLE:
         raise _wrong_state(order, "shipped")
     by_number = {line["line_no"]: line for line in order.data["lines"]}
-    wanted = _wanted(by_number, row["lines"])
+    asked = billing.wanted({n: number(line["qty"]) - number(line["qty_delivered"])
+                            for n, line in by_number.items()}, row["lines"], "delivered")
     lines = []
-    for line_no, amount in wanted.items():
+    for line_no, amount in asked.items():
         line = by_number[line_no]
         line["qty_delivered"] = quantity(number(line["qty_delivered"]) + amount)
         lines.append({"line_no": line_no, "item_id": line["item_id"], "qty": quantity(amount)})
@@ -133,59 +133,86 @@ def ship(transaction: Transaction, order: Entry, row: Row) -> None:
                    reserved=-amount)
     (id,) = transaction.next_ids("deliveries", 1)
     add(transaction, "deliveries", id, {
-        "sales_order_id": order.id, "lines": lines,
+        "sales_order_id": order.id, "lines": lines, "state": "shipped",
         "shipped_at": row["shipped_at"] or local(transaction.now),
         "carrier": row["carrier"], "tracking": row["tracking"]})
-    done = all(number(line["qty_delivered"]) >= number(line["qty"])
-               for line in order.data["lines"])
-    order.data["state"] = "delivered" if done else "part_delivered"
     transaction.touch(order)
+    billing.progress(transaction, order)
 
 
-def _wanted(lines: Mapping[int, Row], given: Any) -> dict[int, Decimal]:
-    """What is to be delivered, by line. Raises `Refused`."""
-    still = {n: number(line["qty"]) - number(line["qty_delivered"]) for n, line in lines.items()}
-    if given is None:
-        return {n: amount for n, amount in still.items() if amount > 0}
-    errors: Errors = {}
-    wanted: dict[int, Decimal] = {}
-    for i, line in enumerate(given if isinstance(given, list) else [given]):
-        clean = check(_SHIPPED_LINE, line, partial=False, errors=errors, prefix=f"lines[{i}].")
-        line_no, amount = clean.get("line_no") or 0, number(clean.get("qty"))
-        if line_no not in still or line_no in wanted:
-            errors.setdefault(f"lines[{i}].line_no", "is no line of the order, or given twice")
-        elif not 0 < amount <= still[line_no]:
-            errors.setdefault(f"lines[{i}].qty", f"{quantity(still[line_no])} is open")
-        wanted[line_no] = amount
-    if errors or not wanted:
-        raise Refused("E422-QTY", "this can't be delivered",
-                      errors or {"lines": "nothing is given"})
-    return wanted
+def take_back(transaction: Transaction, delivery_id: int) -> Entry:
+    """Cancel a delivery of which nothing is invoiced: its goods are in stock again, and reserved
+    for their order; returns it. Raises `Refused`."""
+    delivery = transaction.get("deliveries", delivery_id)
+    if delivery is None:
+        raise Refused("E404", f"there is no delivery {delivery_id}")
+    if delivery.data["state"] == "cancelled":
+        return delivery
+    order = transaction.get("sales_orders", delivery.data["sales_order_id"])
+    assert order is not None
+    by_number = {line["line_no"]: line for line in order.data["lines"]}
+    left = {line["line_no"]: number(by_number[line["line_no"]]["qty_delivered"])
+            - number(line["qty"]) for line in delivery.data["lines"]}
+    billed = [n for n, amount in left.items()
+              if amount < number(by_number[n]["qty_invoiced"])]
+    if billed:
+        raise Refused("E409-STATE", f"{delivery.data['delivery_no']} is invoiced and can't be "
+                      "cancelled", {"lines": f"line {billed[0]} is invoiced"})
+    for line in delivery.data["lines"]:
+        by_number[line["line_no"]]["qty_delivered"] = quantity(left[line["line_no"]])
+        move_stock(transaction, line["item_id"], order.data["warehouse"],
+                   on_hand=number(line["qty"]), reserved=number(line["qty"]))
+    delivery.data["state"] = "cancelled"
+    transaction.touch(delivery)
+    transaction.touch(order)
+    billing.progress(transaction, order)
+    return delivery
 
 
-def invoice(transaction: Transaction, order: Entry, _row: Row) -> None:
-    """Invoice what was delivered and isn't invoiced yet."""
-    company = transaction.database.company
-    weight, discount = billing.weight(order, company), billing.discount_invoiced(order, company)
-    lines = []
-    for line in order.data["lines"]:
-        amount = number(line["qty_delivered"]) - number(line["qty_invoiced"])
-        if amount > 0:
-            lines.append({**{k: line[k] for k in ("line_no", "item_id", "text", "price",
-                                                  "disc_pct", "tax_pct")},
-                          "qty": quantity(amount)})
-            line["qty_invoiced"] = line["qty_delivered"]
-    if not lines:
-        raise Refused("E409-STATE", f"nothing of order {order.data['order_no']} is to be invoiced")
-    made = billing.add_invoice(transaction, order, lines,
-                               billing.discount_invoiced(order, company) - discount)
-    customer = billing.customer_of(transaction, order.data)
-    if order.data["state"] == "delivered":
-        order.data["state"] = "invoiced"
-    in_account = partial(billing.in_account, transaction, order.data)
-    billing.move(transaction, customer, balance=in_account(number(made.data["gross"])),
+def invoice(transaction: Transaction, order: Entry, row: Row) -> None:
+    """Invoice what is given, or all that was delivered and isn't invoiced yet."""
+    if order.data["state"] == "void":
+        raise _wrong_state(order, "invoiced")
+    company, data = transaction.database.company, order.data
+    weight, discount = (billing.weight(order, company),
+                        billing.discount_share(data, "qty_invoiced", company))
+    by_number = {line["line_no"]: line for line in data["lines"]}
+    asked = billing.wanted({n: number(line["qty_delivered"]) - number(line["qty_invoiced"])
+                            for n, line in by_number.items()}, row["lines"], "invoiced")
+    if not asked:
+        raise Refused("E409-STATE", f"nothing of order {data['order_no']} is to be invoiced")
+    lines = [billing.part(by_number[n], amount) for n, amount in asked.items()]
+    for n, amount in asked.items():
+        by_number[n]["qty_invoiced"] = quantity(number(by_number[n]["qty_invoiced"]) + amount)
+    made = billing.add_invoice(
+        transaction, order, lines,
+        billing.discount_share(data, "qty_invoiced", company) - discount)
+    transaction.touch(order)
+    billing.progress(transaction, order)
+    in_account = partial(billing.in_account, transaction, data)
+    billing.move(transaction, billing.customer_of(transaction, data),
+                 balance=in_account(number(made.data["gross"])),
                  open_orders=in_account(billing.weight(order, company)) - in_account(weight))
+
+
+def close(transaction: Transaction, order: Entry, _row: Row) -> None:
+    """End an order that was delivered in part: what is not delivered goes out of it, and is free
+    again. Raises `Refused`."""
+    if order.data["state"] != "part_delivered":
+        raise _wrong_state(order, "closed")
+    company, data = transaction.database.company, order.data
+    weight = billing.weight(order, company)
+    _reserve(transaction, order, Decimal(-1))
+    if number(data.get("disc_amount")):
+        data["disc_amount"] = quantity(billing.discount_share(data, "qty_delivered", company))
+    data["lines"] = [{**line, "qty": line["qty_delivered"]}
+                     for line in data["lines"] if number(line["qty_delivered"]) > 0]
+    settle(transaction, order)
     transaction.touch(order)
+    billing.progress(transaction, order)
+    in_account = partial(billing.in_account, transaction, data)
+    billing.move(transaction, billing.customer_of(transaction, data),
+                 open_orders=in_account(billing.weight(order, company)) - in_account(weight))
 
 
 def cancel(transaction: Transaction, order: Entry, _row: Row) -> None:
@@ -209,4 +236,5 @@ def _wrong_state(order: Entry, done: str) -> Refused:
 
 
 ACTIONS: dict[str, Callable[[Transaction, Entry, Row], None]] = {
-    "confirm": confirm, "ship": ship, "invoice": invoice, "cancel": cancel}
+    "confirm": confirm, "ship": ship, "invoice": invoice, "cancel": cancel, "close": close}
+_TAKEN = {"ship": _SHIPPED, "invoice": _BILLED}

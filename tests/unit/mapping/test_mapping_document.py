@@ -135,7 +135,7 @@ def test_a_wrong_line_field(tmp_path: Path, line: str, said: str) -> None:
      "add it to the lines."),
     ("entity: quote", "entity: quotation",
      "x.yaml:2: unknown entity 'quotation'. Known: product, customer, contact, stock_level, "
-     "opportunity, quote, order, delivery, invoice."),
+     "opportunity, quote, order, delivery, invoice, payment."),
     ("system: shop", "system: shopp",
      "x.yaml:1: 'shopp' stands in the folder of 'shop'. Move the file, or mend the line."),
     ("object: offers", "select: a[0]\nobject: offers",
