@@ -20,10 +20,10 @@ from connector.domain.records import (
     WriteResult,
     WriteStatus,
 )
-from connector.engine.gather import Planned
 from connector.engine.group import Work
 from connector.engine.intents import Outgoing, outgoing
 from connector.engine.keep import Keeping, Result
+from connector.engine.known import Planned
 from connector.engine.reread import reread
 from connector.engine.session import Session
 from connector.errors import BudgetSpent, RetryLater, SystemUnreachable

@@ -11,9 +11,10 @@ from connector.domain.records import Change
 from connector.engine.aliases import settle_merges
 from connector.engine.apply import carry_out
 from connector.engine.entries import Entries
-from connector.engine.gather import Gathered, Planned, gather
+from connector.engine.gather import Gathered, gather
 from connector.engine.group import Group, Work
 from connector.engine.in_flight import InFlight
+from connector.engine.known import Planned
 from connector.engine.plan import decide
 from connector.engine.pull import refreshed
 from connector.engine.reread import BATCH, rekey

@@ -9,37 +9,19 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property, partial
 from typing import Any
 
-from connector.domain.entities import ENTITIES, redirected, unpack
+from connector.domain.entities import ENTITIES
 from connector.domain.ledger import ConflictState
-from connector.domain.policies import Role, other
+from connector.domain.policies import Role
 from connector.domain.records import Change, Link
+from connector.engine.first_contact import FirstContact, Unreadable
 from connector.engine.group import Group, Seen, title
-from connector.engine.match import Ambiguous, Partner, Several, match
+from connector.engine.known import Known, Planned, references
+from connector.engine.match import Ambiguous
 from connector.engine.pair import Pair, Side
 from connector.errors import ParentMissing, RecordFailed
 from connector.ports import UnitOfWork
-
-
-@dataclass(slots=True)
-class Planned:
-    """What a plan would have linked by now; empty in a run that applies as it goes."""
-
-    ids: dict[tuple[str, str, str], str] = field(default_factory=dict)  # entity, system, ext ID
-    holders: dict[tuple[str, str, str], str] = field(default_factory=dict)  # entity, ID, system
-    claims: dict[tuple[str, str], str] = field(default_factory=dict)  # entity, match key
-
-    def add(self, pair: Pair, group: Group) -> None:
-        """Take note of a group whose actions are planned."""
-        for role, seen in group.sides.items():
-            system = pair.side(role).system
-            self.ids[group.entity, system, seen.external_id] = group.canonical_id
-            self.holders[group.entity, group.canonical_id, system] = seen.external_id
-        for key in group.match_keys:
-            self.claims.setdefault((group.entity, key), group.canonical_id)
-
 
 _LIVE = (ConflictState.OPEN, ConflictState.DECIDED)
 
@@ -58,130 +40,46 @@ class Gathered:
     taken: list[Change] = field(default_factory=list)
 
 
-def references(uow: UnitOfWork, pair: Pair, side: Side, wanted: Iterable[tuple[str, str]],
-               planned: Planned) -> dict[tuple[str, str], str]:
-    """Canonical IDs by (entity, external ID) for all references of a batch."""
-    by_entity: dict[str, set[str]] = defaultdict(set)
-    for entity, external_id in wanted:
-        by_entity[entity].add(external_id)
-    found = {}
-    for entity, ids in by_entity.items():
-        linked = uow.canonical_ids(pair.name, entity, side.system, ids)
-        for external_id in ids:
-            canonical_id = linked.get(external_id) or planned.ids.get(
-                (entity, side.system, external_id))
-            if canonical_id:
-                found[entity, external_id] = canonical_id
-    return found
-
-
 class Gathering:
     """One batch on its way from changes to groups."""
 
     def __init__(self, uow: UnitOfWork, pair: Pair, entity: str, planned: Planned) -> None:
-        self.uow, self.pair, self.entity, self.planned = uow, pair, entity, planned
+        self.uow, self.pair, self.entity = uow, pair, entity
+        self.known = Known(uow, pair, entity, planned)
         self.out = Gathered()
-        self.links: dict[tuple[str, str], Link] = {}
-        self.by_canonical: dict[str, list[Link]] = {}
         self.bases: dict[str, dict[str, Any]] = {}
-        self.changes: dict[tuple[str, str], Change] = {}
         self.records: dict[int, dict[str, Any]] = {}
         self.groups: dict[str, Group] = {}
         self.stale: dict[int, frozenset[str]] = {}
-        self.became = uow.redirects(pair.name)
+        self.contact = FirstContact(self.known, self.records.keys(), self._holder)
 
     def run(self, changes: Sequence[Change]) -> Gathered:
         """Sort `changes`, and those that belong to the same records, into groups."""
-        self._take(changes)
-        self._take_counterparts()
-        self._take_partners()
-        self._take_origins()
-        linked = [link.canonical_id for link in self.links.values()]
-        self.bases = {cid: self._unpacked(snapshot.record) for cid, snapshot in
+        self.known.load(changes)
+        linked = [link.canonical_id for link in self.known.links.values()]
+        self.bases = {cid: self.known.unpacked(snapshot.record) for cid, snapshot in
                       self.uow.snapshots(self.pair.name, self.entity, linked).items()}
         for side in self.pair.sides:
             self._decode(side)
         self._match()
         self._complete()
         self.out.groups = list(self.groups.values())
-        self.out.taken = list(self.changes.values())
+        self.out.taken = list(self.known.changes.values())
         return self.out
 
-    def _take(self, changes: Iterable[Change]) -> None:
-        new = [c for c in changes if (c.system, c.external_id) not in self.changes
-               and not c.hint]  # a hint is read again in its own turn
-        for side in self.pair.sides:
-            ids = {c.external_id for c in new if c.system == side.system}
-            if ids:
-                found = self.uow.links_by_external(self.pair.name, self.entity, side.system, ids)
-                self.links.update({(side.system, ext): link for ext, link in found.items()})
-        self.changes.update({(c.system, c.external_id): c for c in new})
-
-    def _take_counterparts(self) -> None:
-        """What waits in the inbox for the other side of a linked record belongs to it as well."""
-        ids = {link.canonical_id for link in self.links.values()}
-        self.by_canonical = self.uow.links_by_canonical(self.pair.name, self.entity, ids)
-        for side in self.pair.sides:
-            wanted = {link.external_id for links in self.by_canonical.values() for link in links
-                      if link.system == side.system}
-            wanted -= {ext for system, ext in self.changes if system == side.system}
-            if wanted:
-                self._take(self.uow.inbox_by_external(self.pair.name, self.entity, side.system,
-                                                      wanted).values())
-
-    def _take_partners(self) -> None:
-        """Unlinked records with the same match key are wanted for first contact."""
-        self.by_key: dict[Role, dict[str, list[Change]]] = {}
-        self.parked: dict[Role, dict[str, str]] = {}
-        keys = {c.match_key for at, c in self.changes.items() if c.match_key
-                and at not in self.links}
-        self.claims = {key: self.planned.claims[self.entity, key] for key in keys
-                       if (self.entity, key) in self.planned.claims}
-        if keys:
-            self.claims.update(self.uow.claims(self.pair.name, self.entity, keys))
-        self.claimed = self.uow.links_by_canonical(self.pair.name, self.entity,
-                                                   set(self.claims.values()))
-        known = {c.id: c for c in self.changes.values()}
-        for side in self.pair.sides:
-            found = self.uow.inbox_by_match_key(self.pair.name, self.entity, side.system, keys,
-                                                known) if keys else {}
-            self._take(c for same in found.values() for c in same)
-            self.by_key[side.role] = {
-                key: [c for c in same if (c.system, c.external_id) not in self.links]
-                for key, same in found.items()}
-            self.parked[side.role] = self.uow.dead_by_match_key(
-                self.pair.name, self.entity, side.system, keys) if keys else {}
-
-    def _take_origins(self) -> None:
-        """What the records are that others say they were created for."""
-        self.origins: dict[tuple[str, str], str] = {}
-        for side in self.pair.sides:
-            named = {external_id for at, c in self.changes.items() if at not in self.links
-                     for system, _, external_id in [(c.reference or "").partition(":")]
-                     if system == side.system != c.system}
-            found = self.uow.canonical_ids(self.pair.name, self.entity, side.system, named) \
-                if named else {}
-            self.origins.update({(side.system, ext): cid for ext, cid in found.items()})
-        self.claimed.update(self.uow.links_by_canonical(
-            self.pair.name, self.entity, set(self.origins.values())) if self.origins else {})
-
-    def _unpacked(self, packed: Mapping[str, Any]) -> dict[str, Any]:
-        spec = ENTITIES[self.entity]
-        return redirected(spec, unpack(spec, packed), self.became)
-
     def _is_alias(self, change: Change) -> bool:
-        link = self.links.get((change.system, change.external_id))
+        link = self.known.links.get((change.system, change.external_id))
         return link is not None and link.alias
 
     def _decode(self, side: Side) -> None:
         mapping = side.mappings[self.entity]
-        mine = [c for c in self.changes.values() if c.system == side.system
+        mine = [c for c in self.known.changes.values() if c.system == side.system
                 and not c.deleted and not c.derived_from and not self._is_alias(c)]
         wanted = [ref for c in mine for ref in mapping.references(c.payload)]
-        known = references(self.uow, self.pair, side, wanted, self.planned)
+        known = references(self.uow, self.pair, side, wanted, self.known.planned)
         replaced = self._replaced(side, known)
         for change in mine:
-            link = self.links.get((side.system, change.external_id))
+            link = self.known.links.get((side.system, change.external_id))
             try:
                 if not mapping.selects(change.payload):
                     self.out.skipped.append((change, "not selected by the mapping"))
@@ -220,17 +118,17 @@ class Gathering:
         if link is None:
             return None
         if link.seen:
-            return self._unpacked(link.seen)
+            return self.known.unpacked(link.seen)
         return self.bases.get(link.canonical_id)
 
     def _match(self) -> None:
         """Find or make the group of each decoded change."""
-        for (system, external_id), change in self.changes.items():
+        for (system, external_id), change in self.known.changes.items():
             role = self.pair.role_of(system)
             if change.derived_from:
                 self._derived(change, role)
                 continue
-            link = self.links.get((system, external_id))
+            link = self.known.links.get((system, external_id))
             if link is not None and link.alias:
                 self.out.aliases.append((change, link.canonical_id))
                 continue
@@ -242,8 +140,20 @@ class Gathering:
                 continue
             if link is not None:
                 self._back(self._join(link.canonical_id, role, change, record), role, link)
-            elif (canonical_id := self._first_contact(change, role)) is not None:
-                self._place(canonical_id, role, change, record)
+            else:
+                self._meet(change, role, record)
+
+    def _meet(self, change: Change, role: Role, record: dict[str, Any]) -> None:
+        """First contact."""
+        found = self.contact.canonical_id(change, role)
+        if isinstance(found, Ambiguous):
+            own = self.pair.canonical_id(self.entity, change.system, change.external_id)
+            self.out.ambiguous.append((change, own, found, title(record)))
+        elif isinstance(found, Unreadable):
+            self.out.waiting.append((change, found.wanted,
+                                     f"its counterpart {found.external_id} can't be read yet"))
+        else:
+            self._place(found, role, change, record)
 
     def _back(self, group: Group, role: Role, link: Link) -> None:
         """Note where a record that was deleted or archived is there again."""
@@ -262,14 +172,14 @@ class Gathering:
             return
         self._join(canonical_id, role, change, record)
         if change.match_key:
-            self.claims.setdefault(change.match_key, canonical_id)
+            self.known.claims.setdefault(change.match_key, canonical_id)
 
     def _derived(self, change: Change, role: Role) -> None:
         canonical_id = self.pair.canonical_id(self.entity, change.system, change.external_id)
         if self.uow.links_by_canonical(self.pair.name, self.entity, [canonical_id]):
             self.out.skipped.append((change, "made already"))
             return
-        record = self._unpacked(change.payload)
+        record = self.known.unpacked(change.payload)
         self._join(canonical_id, role, change, record, virtual=True)
 
     def _gone(self, change: Change, role: Role, link: Link | None) -> None:
@@ -279,7 +189,7 @@ class Gathering:
         if change.merged_into:
             self.out.skipped.append((change, f"it was merged into {change.merged_into}"))
             return
-        heir = next((x for x in self.by_canonical.get(link.canonical_id, ())
+        heir = next((x for x in self.known.by_canonical.get(link.canonical_id, ())
                      if x.alias and x.system == link.system and x.seen is not None), None)
         if heir is not None:
             self.out.heirs.append((change, heir))
@@ -302,96 +212,29 @@ class Gathering:
 
     def _changed_at(self, change: Change) -> datetime | None:
         """When others changed a record last: what we wrote moves its time, but is no edit."""
-        link = self.links.get((change.system, change.external_id))
+        link = self.known.links.get((change.system, change.external_id))
         if link is not None and link.version and link.version == change.version:
             return link.changed_at
         return change.changed_at
-
-    def _first_contact(self, change: Change, role: Role) -> str | None:
-        """The canonical ID for a record without a link; None where a person is asked."""
-        own = self.pair.canonical_id(self.entity, change.system, change.external_id)
-        by_reference = self._by_reference(change, role)
-        if by_reference is not None:
-            return by_reference
-        decision = self._decided.get(own)
-        if decision is not None and "link" in decision:
-            return self._partner_id(change, role, str(decision["link"]))
-        several = self.pair.policies[self.entity].several_in
-        partner = match(change, self.claims, partial(self._holder, role),
-                        self.by_key.get(role, {}), self.by_key.get(other(role), {}),
-                        Several(several == role, several == other(role)))
-        if isinstance(partner, Ambiguous):
-            if decision is not None and decision.get("create"):
-                return own
-            self.out.ambiguous.append((change, own, partner, title(self.records[change.id])))
-            return None
-        return self._canonical_of(partner, change, role)
-
-    def _canonical_of(self, partner: Partner, change: Change, role: Role) -> str | None:
-        if partner.canonical_id:
-            return partner.canonical_id
-        if partner.change is not None and partner.change.id in self.records:
-            return self._partner_id(change, role, partner.change.external_id)
-        unreadable = partner.change.external_id if partner.change is not None \
-            else self.parked.get(other(role), {}).get(change.match_key)
-        if unreadable is None:
-            return self._own_id(change.system, change.external_id)
-        wanted = f"{self.entity}:{self.pair.side(other(role)).system}:{unreadable}"
-        self.out.waiting.append((change, wanted,
-                                 f"its counterpart {unreadable} can't be read yet"))
-        return None
-
-    def _partner_id(self, change: Change, role: Role, external_id: str) -> str:
-        """The canonical ID shared with a record of the other side; the CRM's record names it."""
-        theirs = self.pair.side(other(role)).system
-        link = self.links.get((theirs, external_id)) or self.uow.links_by_external(
-            self.pair.name, self.entity, theirs, [external_id]).get(external_id)
-        if link is not None:
-            self.claimed.update(self.uow.links_by_canonical(
-                self.pair.name, self.entity, [link.canonical_id]))
-            return link.canonical_id
-        self._take(self.uow.inbox_by_external(self.pair.name, self.entity, theirs,
-                                              [external_id]).values()
-                   if (theirs, external_id) not in self.changes else ())
-        crm = (change.system, change.external_id) if role == "crm" else (theirs, external_id)
-        return self._own_id(*crm)
-
-    def _own_id(self, system: str, external_id: str) -> str:
-        own = self.pair.canonical_id(self.entity, system, external_id)
-        return self.became.get(own, own)
-
-    def _by_reference(self, change: Change, role: Role) -> str | None:
-        """A record that says it was created for one of the other side belongs to that one."""
-        system, colon, external_id = (change.reference or "").partition(":")
-        if not colon or system != self.pair.side(other(role)).system:
-            return None
-        return self.origins.get((system, external_id)) or self._own_id(system, external_id)
 
     def _holder(self, role: Role, canonical_id: str) -> str | None:
         """The external ID by which a canonical record is linked in a role, or will be; one that
         was deleted holds no place."""
         system = self.pair.side(role).system
-        for link in self.claimed.get(canonical_id, ()):
+        for link in self.known.claimed.get(canonical_id, ()):
             if link.system == system and not link.alias and link.seen is not None:
                 return link.external_id
         group = self.groups.get(canonical_id)
         if group is not None and role in group.sides:
             return group.sides[role].external_id
-        return self.planned.holders.get((self.entity, canonical_id, system))
-
-    @cached_property
-    def _decided(self) -> dict[str, Mapping[str, Any]]:
-        """What persons have decided about first contact, by canonical ID."""
-        decided = self.uow.conflicts(self.pair.name, entity=self.entity,
-                                     states=(ConflictState.DECIDED,))
-        return {c.canonical_id: c.decision for c in decided if c.path == "" and c.decision}
+        return self.known.planned.holders.get((self.entity, canonical_id, system))
 
     def _complete(self) -> None:
         """Add to each group what is known of it: the other side, the base, the conflicts."""
         ids = list(self.groups)
-        unseen = [cid for cid in ids if cid not in self.by_canonical]
+        unseen = [cid for cid in ids if cid not in self.known.by_canonical]
         if unseen:
-            self.by_canonical.update(
+            self.known.by_canonical.update(
                 self.uow.links_by_canonical(self.pair.name, self.entity, unseen))
         self._load_state()
         self._count_refusals()
@@ -404,16 +247,17 @@ class Gathering:
 
     def _load_state(self) -> None:
         """Add to groups the sides that did not change, their bases and their live conflicts."""
-        late = [cid for cid in self.groups if cid in self.by_canonical and cid not in self.bases]
+        late = [cid for cid in self.groups
+                if cid in self.known.by_canonical and cid not in self.bases]
         if late:
-            self.bases.update({cid: self._unpacked(snapshot.record) for cid, snapshot in
+            self.bases.update({cid: self.known.unpacked(snapshot.record) for cid, snapshot in
                                self.uow.snapshots(self.pair.name, self.entity, late).items()})
         for canonical_id, group in self.groups.items():
             group.base = self.bases.get(canonical_id)
-            for link in self.by_canonical.get(canonical_id, ()):
+            for link in self.known.by_canonical.get(canonical_id, ()):
                 if not link.alias:
                     self._know(group, link)
-        linked = [cid for cid in self.groups if self.by_canonical.get(cid)]
+        linked = [cid for cid in self.groups if self.known.by_canonical.get(cid)]
         for conflict in self.uow.conflicts(self.pair.name, entity=self.entity,
                                            canonical_ids=linked, states=_LIVE):
             self.groups[conflict.canonical_id].conflicts.append(conflict)
@@ -425,7 +269,7 @@ class Gathering:
         if link.seen is not None:
             group.linked.add(role)
         if role not in group.sides:
-            seen = self._unpacked(link.seen) if link.seen is not None else None
+            seen = self.known.unpacked(link.seen) if link.seen is not None else None
             group.sides[role] = Seen(link.external_id, link.version, seen,
                                      changed_at=link.changed_at)
         elif group.sides[role].external_id != link.external_id:

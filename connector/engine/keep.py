@@ -30,9 +30,9 @@ from connector.domain.records import (
 )
 from connector.engine.derive import derived_change
 from connector.engine.entries import Entries
-from connector.engine.gather import Planned, references
 from connector.engine.group import Group, Seen, Work
 from connector.engine.intents import Outgoing
+from connector.engine.known import Planned, references
 from connector.engine.match import match_key
 from connector.engine.merge import agreed
 from connector.engine.plan import decide

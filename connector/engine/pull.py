@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from connector.domain.records import Change, Page, RemoteRecord
 from connector.engine.echo import fresh
-from connector.engine.gather import Planned
+from connector.engine.known import Planned
 from connector.engine.pair import Side
 from connector.engine.reread import BATCH, change_of, keyed, read, reread
 from connector.engine.session import Session

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from connector.domain.ledger import DeadLetter
 from connector.domain.records import Payload
-from connector.engine.gather import Planned
+from connector.engine.known import Planned
 from connector.engine.pair import Pair
 from connector.engine.reread import BATCH, keyed, reread
 from connector.engine.session import Session

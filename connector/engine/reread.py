@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from connector.domain.policies import Role
 from connector.domain.records import Change, RemoteRecord
-from connector.engine.gather import Planned, references
+from connector.engine.known import Planned, references
 from connector.engine.match import match_key
 from connector.engine.pair import Side
 from connector.engine.session import Session

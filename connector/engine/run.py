@@ -28,9 +28,10 @@ from connector.engine.aliases import Place, join, split
 from connector.engine.apply import carry_out, recover
 from connector.engine.drain import batches, decided, drain
 from connector.engine.entries import Entries
-from connector.engine.gather import Gathered, Planned
+from connector.engine.gather import Gathered
 from connector.engine.group import Work
 from connector.engine.in_flight import BATCHES_IN_FLIGHT, InFlight
+from connector.engine.known import Planned
 from connector.engine.pair import Pair, Side
 from connector.engine.plan import fingerprint
 from connector.engine.plan_file import Gate, Plan
