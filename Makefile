@@ -33,6 +33,7 @@ contracts: .venv/develop
 	$(BIN)/lint-imports
 
 torture: .venv/develop
+	$(BIN)/python -m connector.testing.torture.crashes
 	$(BIN)/python -m connector.testing.torture --seeds $(SEEDS) --minutes $(MINUTES)
 
 # Changes the code that decides, one spot at a time, and tells which changes no test notices.

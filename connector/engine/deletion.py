@@ -178,10 +178,13 @@ def _conflict(group: Group, case: _Case, kind: str, settled_by: str = "") -> Fie
 
 
 def _edited(rules: Rules, group: Group, record: dict[str, Any]) -> bool:
-    """Whether the survivor holds something that was entered since both sides last agreed."""
+    """Whether the survivor holds something that was entered since both sides last agreed. That it
+    is out of use by now says what the deletion says, and may be our own doing: a run that died
+    before it kept what it had written."""
     base = group.base or {}
     header = any(name in base and record.get(name) != base[name]
-                 for name, rule in rules.header.items() if rule.writable and _has_a_say(rule))
+                 for name, rule in rules.header.items() if rule.writable and _has_a_say(rule)
+                 and not (name == "active" and record.get(name) is False))
     return header or ("lines" in base and "lines" in record
                       and _told(rules, base["lines"]) != _told(rules, record["lines"]))
 

@@ -133,10 +133,12 @@ class Entries:
             self.outcome(change, OutcomeKind.WAITING, canonical_id, reason=reason)
 
     def skip(self, change: Change, reason: str) -> None:
-        """Settle a change that calls for nothing."""
+        """Settle a change that calls for nothing. Whoever waited for the record to be read, being
+        the same thing, is taken up again: it may have gone."""
         self.outcome(change, OutcomeKind.SKIPPED, reason=reason)
         self.settled.append(change.id)
         self.succeeded.append(change.trace_key)
+        self.released.append(f"{self.entity}:{change.system}:{change.external_id}")
 
     def leave(self, change: Change, reason: str) -> None:
         """Account for a change that stays in the inbox."""

@@ -181,7 +181,7 @@ class Keeping(Entries):
         if base is not None and (results or base != work.group.base or not group.linked):
             self.snapshots.append(Snapshot(self.entity, group.canonical_id,
                                            pack(ENTITIES[self.entity], base)))
-        self._close_conflicts(work)
+        self._close_conflicts(work, follow)
         if work.ends:
             self.ended.append(group)
         if follow is not None:
@@ -246,8 +246,9 @@ class Keeping(Entries):
             base.update(follow.base)
         return None
 
-    def _close_conflicts(self, work: Work) -> None:
-        still = {c.path for action in work.actions for c in action.conflicts if not c.settled_by}
+    def _close_conflicts(self, work: Work, follow: Work | None) -> None:
+        actions = [*work.actions, *(follow.actions if follow is not None else ())]
+        still = {c.path for action in actions for c in action.conflicts if not c.settled_by}
         for conflict in work.group.conflicts:
             if conflict.kind == "ambiguous_match":
                 continue  # that ends where the record is linked

@@ -124,15 +124,20 @@ class Engine:
         return self._kept(session)
 
     def resolve(self, conflict: Conflict, decision: Mapping[str, Any]) -> Run:
-        """Keep a person's decision on a conflict and carry it out at once."""
+        """Keep a person's decision on a conflict and carry it out at once; the next run does, where
+        this one can't: the records are in the inbox from the moment on that it is kept."""
         with self.store.begin() as uow:
             uow.decide_conflict(conflict.id, decision)
             if conflict.kind == "ambiguous_match":
                 uow.release(self.pair.name, [f"conflict:{conflict.canonical_id}"])
             links = uow.links_by_canonical(self.pair.name, conflict.entity,
                                            [conflict.canonical_id])
-        return self._again("resolve", {conflict.entity: [
-            (link.system, link.external_id) for link in links.get(conflict.canonical_id, ())]})
+            concerned = [(link.system, link.external_id)
+                         for link in links.get(conflict.canonical_id, ())]
+            uow.receive(self.pair.name, [
+                Change(0, conflict.entity, system, external_id, "", hint=True)
+                for system, external_id in concerned])
+        return self._again("resolve", {conflict.entity: concerned})
 
     def replay(self, letters: Sequence[DeadLetter]) -> Run:
         """Read parked records again and try them once more."""

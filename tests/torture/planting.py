@@ -12,6 +12,7 @@ from unittest.mock import patch
 from connector.store.open import open_store
 from connector.store.unit_of_work import SqlStore
 from connector.testing.clock import VirtualClock
+from connector.testing.torture.crashes import Crash, crashes, play
 from connector.testing.torture.swarm import run_seed
 
 
@@ -33,6 +34,18 @@ class Caught(NamedTuple):
     def invariant(self) -> str:
         """The number of the invariant."""
         return self.violation.partition(":")[0]
+
+
+class Crashed(NamedTuple):
+    """The scenario that went wrong, and the crash after which it did."""
+
+    scenario: str
+    crash: Crash
+
+    @property
+    def violation(self) -> str:
+        """What did not hold."""
+        return self.crash.violations[0]
 
 
 BUGS: dict[str, Bug] = {}
@@ -64,9 +77,27 @@ def caught(name: str, seeds: Iterable[int], by: str = "I1 I2 I3 I4 I5 I6 I7 I8")
     for tried, seed in enumerate(seeds, 1):
         with BUGS[name].plant():
             violations = _violations(seed)
+        if any("it breaks off: TypeError" in v for v in violations):
+            raise RuntimeError(f"{name} no longer fits the code it is planted in: {violations}")
         of_them = [v for v in violations if v.partition(":")[0] in by.split()]
         if of_them and not _violations(seed):
             return Caught(tried, seed, of_them[0])
+    return None
+
+
+def caught_crashing(name: str, scenarios: Iterable[str]) -> Crashed | None:
+    """Play scenarios of the crash test with a bug in place, undisturbed at first and then with a
+    crash at every boundary, until one goes wrong."""
+    every = list(scenarios)
+    with BUGS[name].plant():
+        for scenario in every:
+            violations = play(scenario, _store())[2]
+            if violations:
+                return Crashed(scenario, Crash(0, False, violations))
+        for scenario in every:
+            for crash in crashes(scenario, _store()):
+                if crash.violations:
+                    return Crashed(scenario, crash)
     return None
 
 

@@ -9,21 +9,33 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, NamedTuple
 
 from connector.adapters.memory import MemorySystem, Row
-from connector.domain.policies import CRM, ERP, EntityPolicy, FieldPolicy
+from connector.domain.policies import CRM, ERP, Becomes, EntityPolicy, FieldPolicy
 
 KINDS = {CRM: "front", ERP: "back"}
-OBJECTS = {CRM: {"customer": "accounts", "contact": "people", "order": "deals"},
-           ERP: {"customer": "debtors", "contact": "persons", "order": "orders"}}
+OBJECTS = {CRM: {"customer": "accounts", "contact": "people", "quote": "proposals",
+                 "order": "deals"},
+           ERP: {"customer": "debtors", "contact": "persons", "quote": "offers",
+                 "order": "orders"}}
 TEXTS = {"accounts": ("title", "phone", "town", "mail"), "people": ("name", "mail"),
-         "deals": ("note",), "debtors": ("name1", "tel", "place", "e_mail"),
-         "persons": ("surname", "mail"), "orders": ("ref",)}
+         "proposals": ("note",), "deals": ("note",),
+         "debtors": ("name1", "tel", "place", "e_mail"), "persons": ("surname", "mail"),
+         "offers": ("ref",), "orders": ("ref",)}
 """The fields that users edit, by object; every value they give is a token of its own."""
 AMOUNTS = {"accounts": "limit", "debtors": "credit"}
-PARENTS = {"people": ("account", "accounts"), "deals": ("account", "accounts"),
-           "persons": ("debtor", "debtors"), "orders": ("debtor", "debtors")}
+PARENTS = {"people": ("account", "accounts"), "proposals": ("account", "accounts"),
+           "deals": ("account", "accounts"), "persons": ("debtor", "debtors"),
+           "offers": ("debtor", "debtors"), "orders": ("debtor", "debtors")}
+QUOTED = {"deals": ("proposal", "proposals"), "orders": ("offer", "offers")}
+"""The field of an order that names the quote it was made from, and where that stands."""
 VAT = {CRM: "tax_no", ERP: "vat_no"}
-LINES = {"deals": ("positions", "no", "text", "amount", "price"),
-         "orders": ("items", "line", "label", "qty", "each")}
+_FRONT, _BACK = ("positions", "no", "text", "amount", "price"), \
+    ("items", "line", "label", "qty", "each")
+LINES = {"proposals": _FRONT, "deals": _FRONT, "offers": _BACK, "orders": _BACK}
+NEW = {"proposals": {"stage": "open", "currency": "EUR"},
+       "deals": {"stage": "open", "currency": "EUR"},
+       "offers": {"state": "new", "cur": "EUR"}, "orders": {"state": "new", "cur": "EUR"}}
+"""What a new document says of itself."""
+ACCEPTED = {"proposals": {"stage": "won"}, "offers": {"state": "ok"}}
 
 POLICIES = {
     "customer": EntityPolicy(match=("vat_number",), fields={
@@ -31,6 +43,8 @@ POLICIES = {
         "city": FieldPolicy(conflict="prefer_erp"),
         "email": FieldPolicy(conflict="prefer_crm_unless_blank")}),
     "contact": EntityPolicy(on_delete="propagate"),
+    "quote": EntityPolicy(default=FieldPolicy(conflict="prefer_crm"), becomes=Becomes(
+        "order", "status", "accepted", made_in=ERP, values={"status": "draft"})),
     "order": EntityPolicy(default=FieldPolicy(conflict="prefer_erp")),
 }
 
@@ -93,7 +107,8 @@ class Books(MemorySystem):
     def taken(self, object: str, payload: Mapping[str, Any], *, new: bool) -> dict[str, Any]:
         """What the system makes of what it is told: in a new record a field that was not given
         is blank, and the ERP has prices in tenths."""
-        blank = dict.fromkeys([*TEXTS[object], *([AMOUNTS[object]] if object in AMOUNTS else [])])
+        blank = dict.fromkeys([*TEXTS[object], *([AMOUNTS[object]] if object in AMOUNTS else []),
+                               *([QUOTED[object][0]] if object in QUOTED else [])])
         made = {**blank, **payload} if new else dict(payload)
         if "items" in made:
             made["items"] = [{**line, "each": _tenths(line["each"])} for line in made["items"]]
@@ -108,7 +123,7 @@ def _total(object: str, payload: Mapping[str, Any]) -> Any:
     path, _, _, amount, price = LINES[object]
     total = sum((_cents(Decimal(line[amount]) * Decimal(line[price]))
                  for line in payload.get(path, ())), Decimal(payload.get("surcharge") or 0))
-    return f"{total:.2f}" if object == "orders" else total
+    return f"{total:.2f}" if object in ("offers", "orders") else total
 
 
 def _cents(amount: Decimal) -> Decimal:

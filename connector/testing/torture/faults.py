@@ -46,8 +46,10 @@ class Kind:
 
     @classmethod
     def drawn(cls, chance: Random) -> Kind:
-        """Small pages and look-backs: a large one would mend what goes wrong elsewhere."""
-        return cls(chance.choice((2, 3, 50)), chance.choice((2, 5, 40)), chance.random() < 0.5)
+        """Small pages and look-backs, or none where no change shows late: a large one would mend
+        what goes wrong elsewhere."""
+        return cls(chance.choice((2, 3, 50)), chance.choice((0, 2, 5, 40)),
+                   chance.random() < 0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +65,18 @@ class Rates:
     edited_between_pages: float = 0  # some record is edited while a pull goes on
     committed_late: float = 0  # an edit shows behind the cursor
     cursor_expired: float = 0  # the system won't go on from where we were
-    died: float = 0  # the process is killed at a crash point
+    store_failed: float = 0  # the store's disk is full, or another program holds it too long
+    died: float = 0  # the process is killed before or after a call, a commit or a step
 
     @classmethod
     def drawn(cls, chance: Random) -> Rates:
-        """A swarm: each fault is off, rare or frequent, so that one can't hide another."""
-        return cls(**{f.name: chance.choice((0.0, 0.03, 0.25)) * (0.3 if f.name == "died" else 1)
+        """A swarm: each fault is off, rare or frequent, so that one can't hide another. What may
+        happen at every boundary is rarer by far."""
+        return cls(**{f.name: chance.choice((0.0, 0.03, 0.25)) * _LESS.get(f.name, 1)
                       for f in fields(cls)})
+
+
+_LESS = {"died": 0.08, "store_failed": 0.08}
 
 
 @dataclass(slots=True)
@@ -82,6 +89,7 @@ class Faults:
     trace: list[str] = field(default_factory=list)
     writes: int = 0
     on: bool = True
+    alive: bool = True
 
     def note(self, what: str) -> None:
         """Put something on the trace."""
@@ -98,10 +106,17 @@ class Faults:
         return True
 
     def crash(self, point: str) -> None:
-        """A crash point of the engine: the process may die here."""
-        self.note(point)
-        if self.happens("died"):
+        """A boundary: the process may die here. One that is dead does nothing any more."""
+        if not self.alive:
             raise Died(point)
+        self.note(point)
+        if self.dies(point):
+            self.alive = False
+            raise Died(point)
+
+    def dies(self, _point: str) -> bool:
+        """Whether the process dies at a boundary."""
+        return self.happens("died")
 
 
 class Users(Protocol):
@@ -131,7 +146,7 @@ class FaultyAdapter(MemoryAdapter):
         if cursor is not None and self.faults.happens("cursor_expired"):
             raise CursorExpired("read everything again")
         for page in super().pull(object, cursor):
-            self.faults.note(f"page {object} {[r.external_id for r in page.records]}")
+            self.faults.crash(f"page {object} {[r.external_id for r in page.records]}")
             self._may_be_away()
             yield page
             if self.faults.happens("edited_between_pages"):
@@ -140,11 +155,15 @@ class FaultyAdapter(MemoryAdapter):
 
     def get(self, object: str, external_ids: Sequence[str]) -> dict[str, RemoteRecord]:
         self._may_be_away()
-        return super().get(object, external_ids)
+        found = super().get(object, external_ids)
+        self.faults.crash(f"got {object}")
+        return found
 
     def find(self, object: str, references: Sequence[str]) -> dict[str, RemoteRecord]:
         self._may_be_away()
-        return super().find(object, references)
+        found = super().find(object, references)
+        self.faults.crash(f"found {object}")
+        return found
 
     def _may_be_away(self) -> None:
         if self.faults.happens("away_on_read"):
@@ -183,6 +202,7 @@ class FaultyAdapter(MemoryAdapter):
                 results.append(WriteResult(WriteStatus.REJECTED, error="not today"))
             else:
                 results.append(self.write_one(batch.object, intent))
+            self.faults.crash(f"written {batch.object}")
         told = [(i.key, r.status.value) for i, r in zip(batch.intents, results, strict=False)]
         self.faults.note(f"write {batch.operation} {batch.object} {told}")
         if made < len(batch.intents) or self.faults.happens("lost_answer"):

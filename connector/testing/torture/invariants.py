@@ -33,6 +33,7 @@ def broken(world: World) -> list[str]:
             found += _equal(world, uow, entity, of_entity)
             found += _line_keys(world, entity)
             found += _deletions(world, uow, entity, of_entity)
+        found += _quotes(world, uow, conflicts)
         found += _lost(world, uow, conflicts)
     found += _too_many_writes(world)
     return found
@@ -64,6 +65,9 @@ def _open_work(world: World, uow: UnitOfWork,
         else:
             parent, side, parent_ext = wanted.split(":")
             there = bool(uow.canonical_ids(world.pair.name, parent, side, [parent_ext]))
+            if parent == entity and not there and parent_ext not in _living(
+                    world, CRM if side == CRM else ERP, parent):
+                yield f"I5: {entity} {ext} of the {system} waits for {wanted}, which is gone"
         if there:
             yield f"I5: {entity} {ext} of the {system} waits for {wanted}, which is there"
 
@@ -100,16 +104,45 @@ def _counterparts(world: World, uow: UnitOfWork, entity: str,
                        if entity == "customer" and ext in links)
         yield from (f"I2: {n} customers of the {role} have the number {key}"
                     for key, n in keys.items() if n > 1)
+    ordered = set(_ordered(world)) if entity == "order" else set()
     for canonical_id, sides in by_canonical.items():
         for role, links_there in sides.items():
             if len(links_there) > 1:
                 yield f"I2: {canonical_id} has {len(links_there)} {entity} records in the {role}"
         tied = uow.links_by_canonical(world.pair.name, entity, [canonical_id])[canonical_id]
-        if not any((role, OBJECTS[role][entity], link.external_id) in world.born
-                   for link in tied for role in (CRM, ERP) if link.system == role):
+        if canonical_id not in ordered and not any(
+                (role, OBJECTS[role][entity], link.external_id) in world.born
+                for link in tied for role in (CRM, ERP) if link.system == role):
             yield f"I2: {entity} {canonical_id} is of our own making on both sides"
         if len(sides) == 1 and not _ended(uow, world, entity, canonical_id):
             yield f"I2: {entity} {canonical_id} stands on one side only"
+
+
+def _ordered(world: World) -> dict[str, str]:
+    """The quotes of the CRM that were ever entered, by the canonical ID of the order which each
+    becomes once it is accepted."""
+    return {world.pair.canonical_id("order", CRM, f"quote:{row.external_id}"): row.external_id
+            for row in world.rows(CRM, OBJECTS[CRM]["quote"])}
+
+
+def _quotes(world: World, uow: UnitOfWork, conflicts: list[Conflict]) -> Iterator[str]:
+    """I2: an accepted quote has become exactly one order, unless a person is asked; no other has
+    become one."""
+    asked = {c.canonical_id for c in conflicts if c.state is not ConflictState.SETTLED}
+    ordered = _ordered(world)
+    made = uow.links_by_canonical(world.pair.name, "order", ordered)
+    references = Counter(row.reference for row in world.rows(ERP, OBJECTS[ERP]["order"]))
+    quotes = _living(world, CRM, "quote")
+    links = uow.links_by_external(world.pair.name, "quote", CRM, quotes)
+    for canonical_id, ext in ordered.items():
+        times = references[f"crm:quote:{ext}"]
+        if times > 1:
+            yield f"I2: quote {ext} became {times} orders"
+        accepted = ext in quotes and quotes[ext]["stage"] == "won"
+        if accepted and ext in links and canonical_id not in made \
+                and not {links[ext].canonical_id, canonical_id} & asked \
+                and not _ended(uow, world, "quote", links[ext].canonical_id):
+            yield f"I2: quote {ext} was accepted, and has become no order"
 
 
 def _ended(uow: UnitOfWork, world: World, entity: str, canonical_id: str) -> bool:
@@ -197,7 +230,7 @@ def _lost(world: World, uow: UnitOfWork, conflicts: list[Conflict]) -> Iterator[
     kept in a conflict; and what was replaced does not come back."""
     final: set[str] = set()
     there: set[str] = set()
-    followed: set[str] = set()  # in records that stand on both sides
+    followed: dict[str, set[str]] = defaultdict(set)  # by record, if it stands on both sides
     for role in (CRM, ERP):
         for entity in OBJECTS[role]:
             living = _living(world, role, entity)
@@ -206,14 +239,17 @@ def _lost(world: World, uow: UnitOfWork, conflicts: list[Conflict]) -> Iterator[
             links = uow.links_by_external(world.pair.name, entity, role, living)
             tied = uow.links_by_canonical(world.pair.name, entity,
                                           {link.canonical_id for link in links.values()})
-            followed |= tokens([living[ext] for ext, link in links.items() if all(
-                k.seen is not None for k in tied[link.canonical_id])])
+            for ext, link in links.items():
+                both = tied[link.canonical_id]
+                if all(k.seen is not None for k in both):
+                    for one in both:
+                        followed[one.external_id] |= tokens(living[ext])
     kept = tokens([[c.base, c.crm, c.erp] for c in conflicts])
     yield from (f"I3: {token} is lost" for token in
                 sorted(world.edits.given - world.edits.seen - final - kept))
-    yield from (f"I3: {token} was replaced and came back" for token in
-                sorted({*world.edits.replaced} & followed - kept)
-                if world.edits.replaced[token] in there)
+    yield from (f"I3: {token} was replaced and came back"
+                for token, where in sorted(world.edits.replaced.items())
+                if where in there and token in followed[where] - kept)
 
 
 def _too_many_writes(world: World) -> Iterator[str]:

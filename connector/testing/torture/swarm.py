@@ -13,17 +13,15 @@ from random import Random
 
 from sqlalchemy import delete
 
-from connector.domain.ledger import Run
 from connector.errors import ConnectorError
 from connector.store.open import open_store
 from connector.store.tables import metadata
 from connector.store.unit_of_work import SqlStore
 from connector.testing.clock import VirtualClock
 from connector.testing.torture.faults import Died, Faults, Rates, Stuck
-from connector.testing.torture.invariants import broken
+from connector.testing.torture.rest import rest, settled
+from connector.testing.torture.users import Crowded
 from connector.testing.torture.world import World
-
-MOST_ROUNDS, MOST_REPLAYS = 20, 4
 
 
 @dataclass(slots=True)
@@ -63,10 +61,10 @@ class Total:
 
 def run_seed(seed: int, store: SqlStore) -> Report:
     """Simulate one seed in a store that is emptied first; the same seed gives the same digest."""
-    _empty(store)
+    emptied(store)
     chance = Random(seed)
     faults = Faults(chance, Rates.drawn(chance))
-    world = World(chance, faults, store)
+    world = Crowded(chance, faults, store)
     rounds = 0
     try:
         for _ in range(chance.randint(3, 8)):
@@ -75,8 +73,8 @@ def run_seed(seed: int, store: SqlStore) -> Report:
             _attempt(world)
         faults.on = False
         world.mend()
-        rounds = _rest(world)
-        violations = broken(world)
+        rounds = rest(world)
+        violations = settled(world)
     except (Exception, Stuck) as error:
         violations = [*world.violations, f"I6: it breaks off: {_told(error)}"]
     digest = hashlib.sha256("\n".join(faults.trace).encode()).hexdigest()
@@ -89,10 +87,12 @@ def _told(error: BaseException) -> str:
     return f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
 
 
-def _empty(store: SqlStore) -> None:
+def emptied(store: SqlStore) -> SqlStore:
+    """The store without a row, its schema left as it is."""
     with store.engine.begin() as connection:
         for table in metadata.sorted_tables:
             connection.execute(delete(table))
+    return store
 
 
 def _attempt(world: World) -> None:
@@ -100,43 +100,6 @@ def _attempt(world: World) -> None:
     world.clock.sleep(90)
     with suppress(ConnectorError, Died):
         world.engine().sync(safety_stop=False)
-
-
-def _rest(world: World) -> int:
-    """Sync until nothing is written any more, and try once more what is parked; returns how many
-    syncs it took. A full pass then finds nothing to write: it comes last, for it would mend what
-    a sync has missed."""
-    rounds = _until_idle(world)
-    for _ in range(MOST_REPLAYS):
-        with world.store.begin() as uow:
-            letters = uow.dead_letters(world.pair.name)
-        if not letters:
-            break
-        for letter in letters:
-            world.clock.sleep(90)
-            world.engine().replay([letter])
-        rounds += _until_idle(world)
-    run = _sync(world, reconcile=True)
-    if any(run.writes.values()):
-        world.violations.append(f"I6: a full pass after rest writes {dict(run.writes)}")
-    return rounds
-
-
-def _until_idle(world: World) -> int:
-    for number in range(1, MOST_ROUNDS + 1):
-        if not any(_sync(world).writes.values()):
-            return number
-    world.violations.append(f"I6: it never comes to rest within {MOST_ROUNDS} syncs")
-    return MOST_ROUNDS
-
-
-def _sync(world: World, *, reconcile: bool = False) -> Run:
-    world.clock.sleep(90)
-    run = world.engine().sync(safety_stop=False, reconcile=reconcile)
-    astray = [key for key, tally in run.tallies.items() if not tally.accounted]
-    if astray:
-        world.violations.append(f"I5: reads are not accounted for: {astray}")
-    return run
 
 
 def run_seeds(seeds: Iterable[int], *, url: str = "sqlite://") -> Iterator[Report]:

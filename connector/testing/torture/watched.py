@@ -1,0 +1,84 @@
+"""A store that a simulation sees through: the process may die before and after every commit, and
+what is dead neither reads nor writes any more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol, cast
+
+from connector.errors import StoreUnusable
+from connector.ports import Store, UnitOfWork
+
+READING = frozenset({
+    "cursor", "pending", "inbox_by_external", "inbox_versions", "inbox_by_match_key", "unkeyed",
+    "stake", "inbox_counts", "links_by_external", "links_by_canonical", "versions", "living",
+    "canonical_ids", "external_ids", "snapshots", "claims", "unsettled_batches", "runs", "history",
+    "merges", "redirects", "conflicts", "conflict", "dead_versions", "dead_attempts",
+    "dead_by_match_key", "due_dead_letters",
+    "dead_letters", "dead_letter"})
+"""What a unit of work is asked without changing anything."""
+
+
+class Watch(Protocol):
+    """Told of every boundary, and whether the store fails there."""
+
+    def crash(self, point: str) -> None:
+        """The process may die here."""
+        ...
+
+    def happens(self, name: str) -> bool:
+        """Whether a fault strikes here."""
+        ...
+
+
+class _Watched:
+    """A unit of work that tells whether something was written in it."""
+
+    def __init__(self, uow: UnitOfWork) -> None:
+        self._uow, self.wrote = uow, False
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        self.wrote = self.wrote or name not in READING
+        return cast(Callable[..., Any], getattr(self._uow, name))
+
+
+class WatchedStore:
+    """A store whose commits are boundaries. A transaction that only reads is none."""
+
+    def __init__(self, store: Store, watch: Watch) -> None:
+        self._store, self._watch = store, watch
+
+    @contextmanager
+    def begin(self) -> Iterator[UnitOfWork]:
+        """See the port."""
+        with self._store.begin() as uow:
+            watched = _Watched(uow)
+            yield cast(UnitOfWork, watched)
+            if watched.wrote:
+                self._watch.crash("commit")
+                if self._watch.happens("store_failed"):
+                    raise StoreUnusable("The store failed: database or disk is full.",
+                                        hint="Nothing was half written.")
+        if watched.wrote:
+            self._watch.crash("committed")
+
+    def acquire_lease(self, pair: str, holder: str, ttl: float) -> int:
+        """See the port."""
+        token = self._store.acquire_lease(pair, holder, ttl)
+        self._watch.crash("lease taken")
+        return token
+
+    def renew_lease(self, pair: str, token: int, ttl: float) -> None:
+        """See the port."""
+        self._store.renew_lease(pair, token, ttl)
+        self._watch.crash("lease renewed")
+
+    def release_lease(self, pair: str, token: int) -> None:
+        """See the port."""
+        self._watch.crash("lease kept")
+        self._store.release_lease(pair, token)
+
+    def close(self) -> None:
+        """See the port."""
+        self._store.close()
