@@ -8,6 +8,8 @@ SEEDS ?= 50000
 MINUTES ?= 120
 LINES ?= 1000000
 SEED ?= 4217
+SEEDS_POSTGRESQL ?= 5000
+KILLS ?= 500
 
 .PHONY: demo test test-real check lint types contracts torture mutants bench bench-money lock clean
 
@@ -34,7 +36,10 @@ contracts: .venv/develop
 
 torture: .venv/develop
 	$(BIN)/python -m connector.testing.torture.crashes
+	$(BIN)/python -m connector.testing.torture.kills --cycles $(KILLS)
+	$(BIN)/python -m tests.postgres connector.testing.torture.kills --cycles $(KILLS)
 	$(BIN)/python -m connector.testing.torture --seeds $(SEEDS) --minutes $(MINUTES)
+	$(BIN)/python -m tests.postgres connector.testing.torture --seeds $(SEEDS_POSTGRESQL) --processes 1
 
 # Changes the code that decides, one spot at a time, and tells which changes no test notices.
 mutants: .venv/develop

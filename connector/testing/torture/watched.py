@@ -50,9 +50,9 @@ class WatchedStore:
         self._store, self._watch = store, watch
 
     @contextmanager
-    def begin(self) -> Iterator[UnitOfWork]:
+    def begin(self, *, durable: bool = False) -> Iterator[UnitOfWork]:
         """See the port."""
-        with self._store.begin() as uow:
+        with self._store.begin(durable=durable) as uow:
             watched = _Watched(uow)
             yield cast(UnitOfWork, watched)
             if watched.wrote:
