@@ -217,8 +217,10 @@ def _deletions(world: World, uow: UnitOfWork, entity: str,
     for role in (CRM, ERP):
         living = _living(world, role, entity)
         for ext, link in uow.links_by_external(world.pair.name, entity, role, living).items():
-            gone = [k for k in uow.links_by_canonical(world.pair.name, entity, [link.canonical_id])
-                    [link.canonical_id] if k.seen is None]
+            theirs = [k for k in uow.links_by_canonical(
+                world.pair.name, entity, [link.canonical_id])[link.canonical_id]
+                if k.system != role]
+            gone = theirs and all(k.seen is None for k in theirs)
             used = _decoded(world, uow, entity, role, living[ext]).get("active")
             if gone and used and link.canonical_id not in asked \
                     and (role, OBJECTS[role][entity], ext) not in world.spoiled:
