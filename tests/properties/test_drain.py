@@ -15,10 +15,10 @@ from connector.testing.clock import VirtualClock
 from connector.testing.torture.company import OBJECTS, Books
 from connector.testing.torture.faults import Died, Faults, Rates
 from connector.testing.torture.invariants import broken
-from connector.testing.torture.world import World
+from connector.testing.torture.users import Crowded
 
 
-class Telling(World):
+class Telling(Crowded):
     """Every change of a record is hinted at, also one made while the connector works, and those
     that the connector makes itself."""
 
