@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, Protocol, cast
 
+from connector.domain.budget import Limits, Turn
 from connector.errors import StoreUnusable
 from connector.ports import Store, UnitOfWork
 
@@ -78,6 +80,14 @@ class WatchedStore:
         """See the port."""
         self._watch.crash("lease kept")
         self._store.release_lease(pair, token)
+
+    def take_turn(self, system: str, limits: Limits, *, interactive: bool) -> Turn:
+        """See the port."""
+        return self._store.take_turn(system, limits, interactive=interactive)
+
+    def hold_off(self, system: str, until: datetime) -> None:
+        """See the port."""
+        self._store.hold_off(system, until)
 
     def close(self) -> None:
         """See the port."""
