@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 import connector
 from connector.adapters.http import HttpSettings
 from connector.adapters.registry import adapter_class
+from connector.alerts.mail import MailChannel
+from connector.alerts.watch import Channel, Watch
+from connector.alerts.webhook import WebhookChannel
 from connector.config import (
     Config,
     LogConfig,
@@ -184,6 +187,27 @@ class Connector:
                     found.setdefault(key, []).append((name, entity))
         return found
 
+    def watch(self) -> Watch:
+        """Who looks for what people have to be told. Raises `ConfigInvalid`."""
+        conf = self.config.alerts
+        if conf is None:
+            raise ConfigInvalid(f"{self.file.path}: there are no `alerts`.",
+                                hint="See docs/alerts.md.")
+        given = secret(conf.model_dump(), base=self.base, where="alerts")
+        channels: list[Channel] = []
+        for number, hook in enumerate(given["webhooks"]):
+            try:
+                channels.append(WebhookChannel(hook["url"], SecretStr(hook["secret"])))
+            except ValueError:
+                raise self.file.invalid(
+                    ["alerts", "webhooks", number, "secret"],
+                    f"alerts.webhooks.{number}.secret: no secret as Standard Webhooks has them.",
+                    "It is base64, with or without whsec_ in front.") from None
+        if given["mail"] is not None:
+            channels.append(_mail(given["mail"]))
+        pairs = {name: (pair.crm, pair.erp) for name, pair in self.config.pairs.items()}
+        return Watch(self.store, self.clock, conf.rules, pairs, channels)
+
     def close(self) -> None:
         """Give connections back."""
         for adapter in self.adapters.values():
@@ -213,6 +237,12 @@ def log_to_stderr(conf: LogConfig) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(
             conf.level.upper())),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr), cache_logger_on_first_use=False)
+
+
+def _mail(given: dict[str, Any]) -> MailChannel:
+    password = given["password"]
+    return MailChannel(given["host"], given["port"], given["security"], given["sender"],
+                       given["to"], given["user"], password and SecretStr(password))
 
 
 def shipped(name: str) -> Path:

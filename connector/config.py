@@ -25,6 +25,7 @@ from pydantic import (
     model_validator,
 )
 
+from connector.domain.alerts import AlertRules
 from connector.domain.amounts import Rounding
 from connector.domain.currencies import Half
 from connector.domain.entities import ENTITIES
@@ -282,6 +283,58 @@ class ServeConfig(_Strict):
     prefect_port: int = Field(default=4200, ge=1, le=65_535)
 
 
+class AlertWebhookConfig(_Strict):
+    """A receiver of alerts by HTTP POST, signed as Standard Webhooks are."""
+
+    url: str = Field(pattern=r"^https?://\S+$")
+    secret: str = Field(min_length=1)
+
+
+class AlertMailConfig(_Strict):
+    """A mail server, and who is told."""
+
+    host: str
+    port: int = Field(default=587, ge=1, le=65535)
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    user: str | None = None
+    password: str | None = None
+    sender: str
+    to: list[str] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _guarded(self) -> AlertMailConfig:
+        if (self.user is None) != (self.password is None):
+            raise ValueError("`user` and `password` go together")
+        if self.password is not None and self.security == "none":
+            raise ValueError("a password is not sent without TLS; set `security`")
+        return self
+
+
+class AlertsConfig(_Strict):
+    """When somebody is told, and how. A count is the highest that is still well."""
+
+    dead_letters: int | None = Field(default=None, ge=0)
+    conflicts: int | None = Field(default=None, ge=0)
+    unsettled_minutes: int | None = Field(default=None, ge=1)
+    silent_minutes: int | None = Field(default=None, ge=1)
+    deviation_percent: int | None = Field(default=None, ge=1)
+    deviation_runs: int = Field(default=20, ge=5, le=100)
+    deviation_at_least: int = Field(default=50, ge=1)
+    webhooks: list[AlertWebhookConfig] = Field(default_factory=list)
+    mail: AlertMailConfig | None = None
+
+    @property
+    def rules(self) -> AlertRules:
+        """The rules as they are looked at."""
+        return AlertRules(self.dead_letters, self.conflicts, _minutes(self.unsettled_minutes),
+                          _minutes(self.silent_minutes), self.deviation_percent,
+                          self.deviation_runs, self.deviation_at_least)
+
+
+def _minutes(given: int | None) -> timedelta | None:
+    return None if given is None else timedelta(minutes=given)
+
+
 class Config(_Strict):
     """The whole of `config.yaml`."""
 
@@ -290,6 +343,7 @@ class Config(_Strict):
     transforms: str | None = None
     log: LogConfig = LogConfig()
     serve: ServeConfig = ServeConfig()
+    alerts: AlertsConfig | None = None
     systems: dict[str, SystemConfig] = Field(min_length=1)
     pairs: dict[str, PairConfig] = Field(min_length=1)
 

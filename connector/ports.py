@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
 from connector.domain.actions import FieldConflict, Outcome
+from connector.domain.alerts import Alert, Backlog
 from connector.domain.budget import Limits, Turn
 from connector.domain.ledger import (
     Conflict,
@@ -381,6 +382,23 @@ class UnitOfWork(Protocol):
 
     def admit(self, systems: Collection[str]) -> None:
         """These systems take our credentials again."""
+        ...
+
+    # alerts
+    def backlog(self, pair: str) -> Backlog:
+        """What waits in a pair."""
+        ...
+
+    def alerts(self) -> list[Alert]:
+        """The alerts that last, and those that are over where somebody has still to be told."""
+        ...
+
+    def save_alerts(self, alerts: Sequence[Alert]) -> None:
+        """Insert or replace alerts, by pair, rule and subject."""
+        ...
+
+    def remove_alerts(self, alerts: Sequence[Alert]) -> None:
+        """Forget alerts that are over."""
         ...
 
     # runs and outcomes

@@ -9,6 +9,7 @@ import typer
 
 from connector.cli import (
     adapters,
+    alerts,
     demo,
     letters,
     links,
@@ -46,5 +47,6 @@ def root(
     context.obj = config
 
 
-for module in (setup, runs, serve, webhooks, review, letters, links, adapters, native, demo):
+for module in (setup, runs, serve, webhooks, alerts, review, letters, links, adapters, native,
+               demo):
     module.register(app)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import and_, bindparam, delete, exists, func, select, update
@@ -44,7 +45,7 @@ class InboxRows(Rows):
         newest = {(c.entity, c.system, c.external_id): c for c in changes}
         if not newest:
             return
-        self.replace(inbox, [_row(pair, c) for c in newest.values()],
+        self.replace(inbox, [_row(pair, c, self.at) for c in newest.values()],
                      ("pair", "entity", "system", "external_id"))
 
     def pending(self, pair: str, entity: str, after: int, limit: int) -> list[Change]:
@@ -147,14 +148,15 @@ class InboxRows(Rows):
                 **{(entity, system, HINTED): number for entity, system, number in told}}
 
 
-def _row(pair: str, change: Change) -> dict[str, Any]:
+def _row(pair: str, change: Change, at: datetime | None) -> dict[str, Any]:
     return {"pair": pair, "entity": change.entity, "system": change.system,
             "external_id": change.external_id, "state": PENDING, "version": change.version,
             "payload": dump(change.payload), "deleted": change.deleted,
             "reference": change.reference, "match_key": bounded(change.match_key),
             "hint": change.hint, "derived_from": change.derived_from, "wanted": None,
             "changed_at": moment(change.changed_at) if change.changed_at else None,
-            "merged_into": change.merged_into}
+            "merged_into": change.merged_into,
+            "received_at": moment(at) if at else None}
 
 
 def _change(id: int, entity: str, system: str, external_id: str, version: str, payload: bytes,

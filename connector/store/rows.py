@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -31,10 +32,10 @@ CHUNK = 500
 
 
 class Rows:
-    """One open transaction."""
+    """One open transaction, begun `at`."""
 
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
+    def __init__(self, connection: Connection, at: datetime | None = None) -> None:
+        self.connection, self.at = connection, at
         self._dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
 
     def upsert(self, table: Table, rows: Sequence[dict[str, Any]], keys: Sequence[str],

@@ -89,6 +89,7 @@ inbox = Table(
     Column("wanted", Text),
     Column("changed_at", String(40)),
     Column("merged_into", Text, nullable=False, server_default=""),
+    Column("received_at", String(40)),
     UniqueConstraint("pair", "entity", "system", "external_id", name="inbox_record"),
     Index("inbox_pending", "pair", "entity", "state", "id"),
     Index("inbox_match_key", "pair", "entity", "system", "match_key"),
@@ -225,6 +226,17 @@ connections = Table(
     Column("account", LargeBinary),  # calls made, where they are counted
     Column("denied_at", String(40)),
     Column("denied", Text, nullable=False),
+)
+
+alerts = Table(
+    "alerts", metadata,
+    Column("pair", String(100), primary_key=True),
+    Column("rule", String(50), primary_key=True),
+    Column("subject", String(100), primary_key=True),
+    Column("message", Text, nullable=False),
+    Column("since", String(40), nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("channels", LargeBinary, nullable=False),  # who was told of the state, who knew of it
 )
 
 leases = Table(

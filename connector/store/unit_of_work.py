@@ -19,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from connector.domain.budget import Limits, Turn, take
 from connector.errors import LeaseHeld, LeaseLost, StoreContended, StoreUnusable
 from connector.ports import Clock
+from connector.store.alerts import AlertRows
 from connector.store.connections import ConnectionRows
 from connector.store.hints import HintRows
 from connector.store.inbox import InboxRows
@@ -34,7 +35,8 @@ _GIVEN_UP = ("40001", "40P01")  # PostgreSQL: serialization failure, deadlock
 
 
 
-class SqlUnitOfWork(InboxRows, HintRows, LinkRows, OutboxRows, LedgerRows, ConnectionRows):
+class SqlUnitOfWork(InboxRows, HintRows, LinkRows, OutboxRows, LedgerRows, ConnectionRows,
+                    AlertRows):
     """All reading and writing within one transaction."""
 
 
@@ -52,7 +54,7 @@ class SqlStore:
         """One transaction. Raises `StoreContended` where another one stood in its way, and
         `StoreUnusable` where the database fails."""
         with self._connection(self._durable if durable else self.engine) as connection:
-            yield SqlUnitOfWork(connection)
+            yield SqlUnitOfWork(connection, self.clock.now())
 
     @contextmanager
     def _connection(self, engine: Engine | None = None) -> Iterator[Connection]:

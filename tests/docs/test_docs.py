@@ -25,6 +25,9 @@ from connector.cli.adapters import as_markdown, columns, known_kinds
 from connector.cli.app import app
 from connector.cli.runs import NEEDS_ATTENTION
 from connector.config import (
+    AlertMailConfig,
+    AlertsConfig,
+    AlertWebhookConfig,
     BecomesConfig,
     Config,
     EntityConfig,
@@ -134,7 +137,8 @@ def test_commands_that_a_page_shows_exist(page: Path) -> None:
                                    BecomesConfig, NewerWinsConfig, RoundingConfig,
                                    SafetyStopConfig, HttpSettings,
                                    WebhookSettings, SignatureSettings, BudgetSettings,
-                                   ServeConfig, ScheduleConfig])
+                                   ServeConfig, ScheduleConfig, AlertsConfig,
+                                   AlertWebhookConfig, AlertMailConfig])
 def test_every_setting_is_documented(model: type[BaseModel]) -> None:
     page = text("configuration.md")
     for name, field in model.model_fields.items():

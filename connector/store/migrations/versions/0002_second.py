@@ -20,6 +20,7 @@ def upgrade() -> None:
     _parked_records_tried_again()
     _webhooks()
     _connections()
+    _alerts()
 
 
 def _when_others_changed_a_record_last() -> None:
@@ -80,12 +81,28 @@ def _connections() -> None:
     )
 
 
+def _alerts() -> None:
+    op.add_column("inbox", sa.Column("received_at", sa.String(length=40), nullable=True))
+    op.create_table("alerts",
+        sa.Column("pair", sa.String(length=100), nullable=False),
+        sa.Column("rule", sa.String(length=50), nullable=False),
+        sa.Column("subject", sa.String(length=100), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("since", sa.String(length=40), nullable=False),
+        sa.Column("state", sa.String(length=10), nullable=False),
+        sa.Column("channels", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("pair", "rule", "subject")
+    )
+
+
 def downgrade() -> None:
     """Back to the first release's schema."""
     op.drop_index("dead_letters_due", "dead_letters")
     op.drop_column("dead_letters", "next_try_at")
     op.drop_table("deliveries")
     op.drop_table("hints")
+    op.drop_table("alerts")
+    op.drop_column("inbox", "received_at")
     op.drop_table("connections")
     op.drop_index("inbox_merged", "inbox")
     op.drop_column("inbox", "merged_into")
