@@ -281,6 +281,11 @@ class UnitOfWork(Protocol):
         """Links by external ID."""
         ...
 
+    def links_after(self, pair: str, entity: str, system: str, after: str,
+                    limit: int) -> list[Link]:
+        """Links of one side whose external ID comes after `after`, in the order of those."""
+        ...
+
     def links_by_canonical(self, pair: str, entity: str,
                            canonical_ids: Collection[str]) -> dict[str, list[Link]]:
         """All links of each canonical ID: those that are no alias first, then the oldest."""

@@ -26,8 +26,10 @@ def _run_once(config: Path, pair: str, entities: list[str], reconcile: bool,
               safety_stop: bool, patience: float) -> Run:
     connector = open_connector(config)
     try:
-        return connector.engine(pair, patience=patience).sync(entities, reconcile=reconcile,
-                                           safety_stop=safety_stop, trigger="prefect")
+        engine = connector.engine(pair, patience=patience)
+        if reconcile:
+            return engine.reconcile(entities, safety_stop=safety_stop, trigger="prefect")[0]
+        return engine.sync(entities, safety_stop=safety_stop, trigger="prefect")
     finally:
         connector.close()
 

@@ -11,6 +11,7 @@ from connector.cli import (
     adapters,
     alerts,
     demo,
+    drift,
     letters,
     links,
     native,
@@ -47,6 +48,6 @@ def root(
     context.obj = config
 
 
-for module in (setup, runs, serve, webhooks, alerts, review, letters, links, adapters, native,
-               demo):
+for module in (setup, runs, drift, serve, webhooks, alerts, review, letters, links, adapters,
+               native, demo):
     module.register(app)

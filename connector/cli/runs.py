@@ -40,8 +40,6 @@ def register(app: typer.Typer) -> None:
 
 def sync(
     context: typer.Context, entity: Entities = None, pair: PairName = None,
-    reconcile: Annotated[bool, typer.Option(
-        "--reconcile", help="Ignore cursors: read and compare everything.")] = False,
     safety_stop: SafetyStop = True,
     prefect: Annotated[bool, typer.Option(
         "--prefect", help="Run as a Prefect flow run.")] = False,
@@ -49,12 +47,11 @@ def sync(
 ) -> None:
     """Bring both sides into agreement."""
     if prefect:
-        run = _as_flow(context.obj, pair, entity or [], reconcile, safety_stop)
+        run = _as_flow(context.obj, pair, entity or [], safety_stop=safety_stop)
     else:
         with opened(context, interactive=False) as connector, progress(not json) as observe:
             engine = connector.engine(connector.pair_name(pair))
-            run = engine.sync(entity or [], reconcile=reconcile, safety_stop=safety_stop,
-                              observe=observe)
+            run = engine.sync(entity or [], safety_stop=safety_stop, observe=observe)
     finish(run, json)
 
 
@@ -69,13 +66,13 @@ def drain(
     finish(run, json)
 
 
-def _as_flow(config: Path, pair: str | None, entities: list[str], reconcile: bool,
+def _as_flow(config: Path, pair: str | None, entities: list[str], *,
              safety_stop: bool) -> Run:
     """Run the flow registered for Prefect; the flows know us, we don't know them."""
     from importlib.metadata import entry_points
 
     (runner,) = entry_points(group="connector.runners", name="prefect")
-    run: Run = runner.load()(config, pair, entities, reconcile, safety_stop)
+    run: Run = runner.load()(config, pair, entities, False, safety_stop)
     return run
 
 
@@ -205,16 +202,22 @@ def print_run(run: Run, title: str = "") -> None:
 
 
 def finish(run: Run, json: bool) -> None:
-    from connector.domain.ledger import RunState
-    from connector.engine.run import needs_attention
-
+    """Print a run, and end the command as it ended."""
     if json:
         print_json(run)
     else:
         print_run(run)
+    exit_as(run, quiet=json)
+
+
+def exit_as(run: Run, *, quiet: bool) -> None:
+    """End the command where the run failed, or records did."""
+    from connector.domain.ledger import RunState
+    from connector.engine.run import needs_attention
+
     if run.state is RunState.FAILED:
         raise typer.Exit(1)
     if needs_attention(run):
-        if not json:
+        if not quiet:
             say("Some records failed: connector dead-letters list")
         raise typer.Exit(NEEDS_ATTENTION)

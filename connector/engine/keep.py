@@ -252,9 +252,17 @@ class Keeping(Entries):
         for conflict in work.group.conflicts:
             if conflict.kind == "ambiguous_match":
                 continue  # that ends where the record is linked
+            if conflict.kind == "total_differs" and self._still_differs(work, conflict.path):
+                continue  # totals are compared last, when all else is agreed
             if conflict.path not in still and len(work.group.sides) == 2:
                 decided = conflict.state is ConflictState.DECIDED
                 self.closed[conflict.id] = "a person" if decided else "both sides agree"
+
+    def _still_differs(self, work: Work, name: str) -> bool:
+        values = [value for seen in work.group.sides.values()
+                  if (value := (seen.record or {}).get(name)) is not None]
+        return len(values) == 2 and bool(
+            abs(values[0] - values[1]) > self.rules.policy.total_tolerance)
 
     # ---- outcomes
 

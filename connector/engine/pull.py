@@ -21,30 +21,29 @@ from connector.errors import CursorExpired
 from connector.ports import UnitOfWork
 
 
-def pull(session: Session, entity: str, side: Side, *, everything: bool = False,
-         count: bool = True) -> None:
-    """Read what changed since the cursor; `everything` ignores cursors and versions.
+def pull(session: Session, entity: str, side: Side, *, count: bool = True) -> None:
+    """Read what changed since the cursor.
 
     An expired cursor is dropped and everything read again. Raises `RetryLater` where the system
     is away, and `AccessDenied`.
     """
     with session.store.begin() as uow:
-        cursor = None if everything else uow.cursor(session.pair.name, entity, side.system)
+        cursor = uow.cursor(session.pair.name, entity, side.system)
     try:
-        _pull_from(session, entity, side, cursor, everything=everything, count=count)
+        _pull_from(session, entity, side, cursor, count=count)
     except CursorExpired:
-        _pull_from(session, entity, side, None, everything=everything, count=count)
+        _pull_from(session, entity, side, None, count=count)
 
 
 def _pull_from(session: Session, entity: str, side: Side, cursor: str | None, *,
-               everything: bool, count: bool) -> None:
+               count: bool) -> None:
     read = set[str]()
     pages = side.adapter.pull(side.mappings[entity].object, cursor)
     for page in _ahead(pages) if session.in_flight else pages:
         read.update(record.external_id for record in page.records)
         session.keep_alive()
         session.crash("page read")
-        echoes = _receive(session, entity, side, page, everything=everything)
+        echoes = _receive(session, entity, side, page)
         if count and echoes:
             session.count_echoes(entity, side.role, echoes)
         session.observe(entity, "pull", len(page.records))
@@ -75,28 +74,27 @@ def _ahead(pages: Iterator[Page]) -> Iterator[Page]:
             yield page
 
 
-def _receive(session: Session, entity: str, side: Side, page: Page, *, everything: bool) -> int:
+def _receive(session: Session, entity: str, side: Side, page: Page) -> int:
     """Put a page into the inbox; returns how many of its records were echoes."""
     with session.store.begin() as uow:
-        echoes = _take_in(session, uow, entity, side, page.records, everything=everything)
+        echoes = _take_in(session, uow, entity, side, page.records)
         uow.save_cursor(session.pair.name, entity, side.system, page.cursor)
     return echoes
 
 
 def _take_in(session: Session, uow: UnitOfWork, entity: str, side: Side,
-             records: Sequence[RemoteRecord], *, everything: bool = False) -> int:
+             records: Sequence[RemoteRecord]) -> int:
     """Put records just read into the inbox; returns how many of them were echoes.
 
     A record that waits there in the same version, or was parked in it, stays as it is and is not
-    counted again; `everything` tries the parked ones once more.
+    counted again.
     """
     pair = session.pair
     ids = [record.external_id for record in records]
     versions = uow.versions(pair.name, entity, side.system, ids)
     kept = uow.inbox_versions(pair.name, entity, side.system, ids)
-    if not everything:
-        kept.update(uow.dead_versions(pair.name, entity, side.system, ids))
-    news = list(records) if everything else fresh(records, versions)
+    kept.update(uow.dead_versions(pair.name, entity, side.system, ids))
+    news = fresh(records, versions)
     changes = [change_of(entity, side.system, record.external_id, record)
                for record in fresh(news, kept)]
     uow.receive(pair.name, keyed(session, uow, entity, side, changes, versions, Planned()))

@@ -22,11 +22,13 @@ from typing import Any
 import structlog
 
 from connector.domain.actions import Action, ActionKind, OutcomeKind
+from connector.domain.drift import Drift
 from connector.domain.ledger import Conflict, DeadLetter, Run, RunState
 from connector.domain.records import Change, Payload
 from connector.engine.aliases import Place, join, split
 from connector.engine.apply import carry_out, recover
 from connector.engine.drain import batches, decided, drain
+from connector.engine.drift import compare
 from connector.engine.entries import Entries
 from connector.engine.gather import Gathered
 from connector.engine.group import Work
@@ -59,28 +61,18 @@ class Engine:
         self._patience = patience
         self._crash, self._in_flight = crash, in_flight
 
-    def sync(self, entities: Sequence[str] = (), *, reconcile: bool = False,
-             safety_stop: bool = True, trigger: str = "cli",
-             observe: Observe = unobserved) -> Run:
+    def sync(self, entities: Sequence[str] = (), *, safety_stop: bool = True,
+             trigger: str = "cli", observe: Observe = unobserved) -> Run:
         """Bring both sides into agreement and say what came of every record read.
 
-        `entities` narrows the run to some; `reconcile` ignores cursors and reads everything.
-        Raises `SafetyStopped` where it would change more than the pair allows, `LeaseHeld` where
-        another run works on the pair, `RetryLater` or `AccessDenied` where a system can't be
-        used; the run is kept as failed then.
+        `entities` narrows the run to some. Raises `SafetyStopped` where it would change more than
+        the pair allows, `LeaseHeld` where another run works on the pair, `RetryLater` or
+        `AccessDenied` where a system can't be used; the run is kept as failed then.
         """
         wanted = self._wanted(entities)
         with self._session(trigger, observe) as session:
             recover(session)
-            for number in range(MAX_PASSES):
-                written = session.written
-                self._pull_all(session, wanted, everything=reconcile and number == 0,
-                               again=number > 0)
-                if number == 0:
-                    take_up_due(session, wanted)
-                self._drain_all(session, wanted, safety_stop=safety_stop and number == 0)
-                if session.written == written:
-                    break
+            self._agree(session, wanted, self._pulling(session, wanted), safety_stop=safety_stop)
         return self._kept(session)
 
     def drain(self, entities: Sequence[str] = (), *, safety_stop: bool = True,
@@ -91,15 +83,25 @@ class Engine:
         wanted = self._wanted(entities)
         with self._session(trigger, observe) as session:
             recover(session)
-            for number in range(MAX_PASSES):
-                written = session.written
-                self._read_both(session, partial(self._read_hinted, session, wanted))
-                if number == 0:
-                    take_up_due(session, wanted)
-                self._drain_all(session, wanted, safety_stop=safety_stop and number == 0)
-                if session.written == written:
-                    break
+            self._agree(session, wanted, lambda _again: self._read_both(
+                session, partial(self._read_hinted, session, wanted)), safety_stop=safety_stop)
         return self._kept(session, idle_too=False)
+
+    def reconcile(self, entities: Sequence[str] = (), *, report_only: bool = False,
+                  safety_stop: bool = True, trigger: str = "reconcile",
+                  observe: Observe = unobserved) -> tuple[Run, Drift]:
+        """Compare everything on both sides, whatever the cursors say, and tell what drifted; then,
+        unless `report_only`, repair it by a sync. A report writes nothing to either system. Raises
+        what `sync` raises."""
+        wanted = self._wanted(entities)
+        with self._session(trigger, observe) as session:
+            if not report_only:
+                recover(session)
+            drift = compare(session, wanted, repair=not report_only)
+            if not report_only:
+                self._agree(session, wanted, self._pulling(session, wanted),
+                            safety_stop=safety_stop)
+        return self._kept(session), drift
 
     def plan(self, entities: Sequence[str] = (), *, observe: Observe = unobserved) -> Plan:
         """What a sync would do, without doing it: the systems are only read. What was read stays
@@ -172,6 +174,18 @@ class Engine:
 
     # ---- the parts of a run
 
+    def _agree(self, session: Session, wanted: Sequence[str], read: Callable[[bool], None], *,
+               safety_stop: bool) -> None:
+        """Read (again, in later passes) and work off, until a pass writes nothing."""
+        for number in range(MAX_PASSES):
+            written = session.written
+            read(number > 0)
+            if number == 0:
+                take_up_due(session, wanted)
+            self._drain_all(session, wanted, safety_stop=safety_stop and number == 0)
+            if session.written == written:
+                break
+
     def _again(self, trigger: str, records: Mapping[str, Sequence[tuple[str, str]]]) -> Run:
         """Read records (system, external ID), by entity, again and work off their entities."""
         with self._session(trigger, unobserved) as session:
@@ -188,15 +202,18 @@ class Engine:
             if entity in entities or entity in becomes:
                 drain(session, entity)
 
-    def _pull_all(self, session: Session, entities: Sequence[str], *, everything: bool = False,
-                  again: bool = False, count: bool = True) -> None:
+    def _pulling(self, session: Session, entities: Sequence[str]) -> Callable[[bool], None]:
+        return lambda again: self._pull_all(session, entities, again=again)
+
+    def _pull_all(self, session: Session, entities: Sequence[str], *, again: bool = False,
+                  count: bool = True) -> None:
         """Read all entities, both sides at the same time, and then what hints name. `again`, after
         writes of this run, what is as it was last seen is not counted once more, and a system that
         can only be read as a whole is left for the next run."""
         def pull_side(side: Side) -> None:
             if not (again and side.adapter.capabilities.deletions == "absence"):
                 for entity in entities:
-                    pull(session, entity, side, everything=everything, count=count and not again)
+                    pull(session, entity, side, count=count and not again)
             self._read_hinted(session, entities, side, count=count and not again)
 
         self._read_both(session, pull_side)

@@ -27,6 +27,14 @@ class LinkRows(Rows):
         found = (_link(*row) for row in self.where_in(query, links.c.external_id, external_ids))
         return {link.external_id: link for link in found}
 
+    def links_after(self, pair: str, entity: str, system: str, after: str,
+                    limit: int) -> list[Link]:
+        rows = self.connection.execute(
+            select(*_LINK).where(links.c.pair == pair, links.c.entity == entity,
+                                 links.c.system == system, links.c.external_id > after)
+            .order_by(links.c.external_id).limit(limit))
+        return [_link(*row) for row in rows]
+
     def links_by_canonical(self, pair: str, entity: str,
                            canonical_ids: Collection[str]) -> dict[str, list[Link]]:
         query = select(*_LINK).where(links.c.pair == pair,

@@ -23,6 +23,7 @@ from connector.adapters.webhooks import WebhookSettings
 from connector.bootstrap import open_connector
 from connector.cli.adapters import as_markdown, columns, known_kinds
 from connector.cli.app import app
+from connector.cli.drift import DRIFTED
 from connector.cli.runs import NEEDS_ATTENTION
 from connector.config import (
     AlertMailConfig,
@@ -118,7 +119,7 @@ def test_every_exit_code_is_documented() -> None:
     codes = {value.exit_code for value in vars(errors).values()
              if isinstance(value, type) and issubclass(value, errors.ConnectorError)}
     rows = set(re.findall(r"^\| (\d+) \|", text("cli.md"), re.MULTILINE))
-    assert {str(code) for code in codes | {0, 2, NEEDS_ATTENTION, 130}} == rows
+    assert {str(code) for code in codes | {0, 2, NEEDS_ATTENTION, DRIFTED, 130}} == rows
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)

@@ -58,7 +58,7 @@ def test_what_the_connector_writes_makes_no_record_newer(pair: Pair, acme: dict[
     pair.sync()  # writes the ERP's record, which nobody else has changed since
     assert emails(pair) == ("crm@acme.example", "erp@acme.example")
     pair.reconfigure("within: 3600", "within: 0")
-    pair.engine.sync(reconcile=True)
+    pair.engine.reconcile()
     assert emails(pair) == ("crm@acme.example",) * 2
     pair.quiet()
 

@@ -85,7 +85,8 @@ def test_a_sync_after_drains_finds_nothing_to_do(seed: int) -> None:
     with store.begin() as uow:
         assert not [state for *_, state in uow.inbox_counts(world.pair.name) if state == "hinted"]
         assert uow.cursor(world.pair.name, "customer", CRM) is None
-    run = world.engine().sync(safety_stop=False, reconcile=True)
+    run, drift = world.engine().reconcile(safety_stop=False)
+    assert drift.total == 0, drift.examples
     assert not any(run.writes.values()), dict(run.writes)
     assert broken(world) == []
     store.close()

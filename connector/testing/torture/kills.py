@@ -112,7 +112,7 @@ class Plant:
                 started = time.monotonic()
             else:
                 return [f"it does not come to rest within {MOST_ROUNDS} syncs"]
-            writes = engine.sync(safety_stop=False, reconcile=True).writes
+            writes = engine.reconcile(safety_stop=False)[0].writes
         return [f"a full pass still writes {dict(writes)}"] if any(writes.values()) else []
 
 

@@ -451,7 +451,7 @@ def reconciled(stage: Stage, role: Role) -> Run:
     stage.edit(role, "order", linked[role])
     with stage.store.begin() as uow:  # as if it had never been told of
         uow.save_cursor(stage.pair.name, "order", role, str(stage.systems[role].changes + 9))
-    return lambda: stage.sync(reconcile=True)
+    return lambda: stage.engine().reconcile(safety_stop=False)
 
 
 @scenario

@@ -141,9 +141,9 @@ class Stage(World):
         """Bring both systems into agreement, undisturbed."""
         until_idle(self)
 
-    def sync(self, **more: Any) -> object:
+    def sync(self) -> object:
         """One sync."""
-        return self.engine().sync(safety_stop=False, **more)
+        return self.engine().sync(safety_stop=False)
 
     def conflict(self) -> Conflict | None:
         """The conflict that waits for a person, if one does."""
