@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
 
-from connector.errors import StoreUnusable
+from connector.errors import StoreContended, StoreUnusable
 from connector.ports import Store
 from connector.store.open import open_store
 from connector.store.tables import metadata
@@ -46,6 +47,51 @@ class TestPostgres(StoreSuite):
             metadata.drop_all(connection)
             connection.execute(text("drop table alembic_version"))
         opened.close()
+
+
+def test_a_deadlock_is_told_as_something_to_try_again(postgres: str, clock: VirtualClock) -> None:
+    store = open_store(postgres, clock)
+    with store.begin() as uow:
+        uow.hint("main", [("customer", "crm", "a"), ("customer", "crm", "b")])
+    both, told = threading.Barrier(2), list[str]()
+
+    def cross(first: str, second: str) -> None:
+        try:
+            with store.begin() as uow:
+                uow.hint("main", [("customer", "crm", first)])
+                both.wait(30)
+                uow.hint("main", [("customer", "crm", second)])
+            told.append("kept")
+        except StoreContended as error:
+            told.append(str(error))
+
+    threads = [threading.Thread(target=cross, args=order) for order in (("a", "b"), ("b", "a"))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(told)[1] == "kept"
+    assert "deadlock detected" in sorted(told)[0]
+    with store.engine.begin() as connection:
+        metadata.drop_all(connection)
+        connection.execute(text("drop table alembic_version"))
+    store.close()
+
+
+def test_a_lock_that_is_not_given_up_is_told_as_something_to_try_again(
+        tmp_path: Path, clock: VirtualClock) -> None:
+    store = open_store(f"sqlite:///{tmp_path}/store.db", clock)
+    with store.begin():
+        pass
+    with store.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout=1")
+    other = create_engine(f"sqlite:///{tmp_path}/store.db")
+    with other.connect() as holder:
+        holder.exec_driver_sql("BEGIN IMMEDIATE")
+        with pytest.raises(StoreContended, match="locked"), store.begin():
+            pass
+    other.dispose()
+    store.close()
 
 
 def test_a_store_is_opened_again_as_it_was(tmp_path: Path, clock: VirtualClock) -> None:

@@ -57,9 +57,52 @@ def test_schedules_fire_and_nothing_is_left_running(
         assert {s.schedule.timezone for s in kept["main-2"].schedules} == {"Europe/Paris"}
         assert kept["main-2"].parameters["reconcile"] is True
         assert kept["main-1"].parameters["entities"] == ["customer"]
+        left_over = asyncio.run(begun(f"http://127.0.0.1:{port}/api", kept["main-2"].id))
         assert served.end() == 0
     with pytest.raises(requests.ConnectionError):
         requests.get(f"http://127.0.0.1:{port}/api/health", timeout=9)
+
+    # The next start puts away what nobody works on, and schedules that are gone.
+    text = config.read_text(encoding="utf-8")
+    config.write_text("".join(line for line in text.splitlines(keepends=True)
+                              if "cron" not in line), encoding="utf-8")
+    with serving(config) as served:
+        eventually(lambda: answers(port), 120)
+        eventually(lambda: set(asyncio.run(deployments(f"http://127.0.0.1:{port}/api")))
+                   == {"main-1"}, 120)
+        state = asyncio.run(state_of(f"http://127.0.0.1:{port}/api", left_over))
+        assert state in ("Crashed", "deleted")  # it goes with its deployment
+        assert served.end() == 0
+
+
+async def begun(api: str, deployment: Any) -> Any:
+    """A flow run of a deployment that somebody seems to work on."""
+    from prefect.client.orchestration import PrefectClient
+    from prefect.states import Running
+
+    async with PrefectClient(api) as client:
+        run = await client.create_flow_run_from_deployment(deployment)
+        await client.set_flow_run_state(run.id, Running(), force=True)
+        return run.id
+
+
+async def state_of(api: str, run: Any) -> str:
+    from prefect.client.orchestration import PrefectClient
+    from prefect.exceptions import ObjectNotFound
+
+    async with PrefectClient(api) as client:
+        try:
+            found = await client.read_flow_run(run)
+        except ObjectNotFound:
+            return "deleted"
+        return found.state.name if found.state else ""
+
+
+def answers(port: int) -> bool:
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/api/health", timeout=9).ok
+    except requests.RequestException:
+        return False
 
 
 def works_without(served: Served, pair: Pair) -> None:

@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from connector.bootstrap import Connector, open_connector
 from connector.errors import StoreContended, StoreUnusable
@@ -279,3 +281,20 @@ def test_what_has_come_is_kept_when_the_receiver_stops(receiving: Receiving) -> 
     assert receiving.hinted == {("customer", "erp", "hinted"): 10}
 
 
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(system=st.sampled_from(["erp", "crm", "nobody", "%2e%2e", "a b"]),
+       headers=st.dictionaries(
+           st.sampled_from(["X-Erp-Signature", "X-Erp-Delivery", "webhook-id", "webhook-signature",
+                            "webhook-timestamp", "Content-Type", "Content-Encoding"]),
+           st.text(st.characters(min_codepoint=33, max_codepoint=255, exclude_characters="\x7f"),
+                   max_size=60).map(lambda text: text.encode("latin-1"))),
+       body=st.binary(max_size=200), sign=st.booleans())
+def test_whatever_comes_is_never_our_fault(receiving: Receiving, system: str,
+                                           headers: dict[str, bytes], body: bytes,
+                                           sign: bool) -> None:
+    more: Any = receiving.signed(body) if sign else {}
+    answer = receiving.send(body, {**headers, **more}, system)
+    assert answer.status_code in (400, 401, 404)
+    assert receiving.hinted == {}
