@@ -155,6 +155,11 @@ class Store(Meter, Protocol):
         Raises `StoreContended` where another transaction stood in its way."""
         ...
 
+    def tended(self) -> AbstractContextManager[None]:
+        """While the block lasts, housekeeping is done beside the transactions and none of them
+        stops for it: for a process that serves."""
+        ...
+
     def acquire_lease(self, pair: str, holder: str, ttl: float) -> int:
         """Take the pair's lease for `ttl` seconds and return its fencing token.
 

@@ -55,6 +55,7 @@ def serve(
 
     with opened(context, interactive=False) as connector, ExitStack() as running:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        running.enter_context(connector.store.tended())
         conf = connector.config.serve
         kept = _schedules(context.obj, connector) if schedules else None
         if kept is not None:

@@ -13,9 +13,12 @@ from sqlalchemy.pool import QueuePool
 
 from connector.errors import StoreUnusable
 from connector.ports import Clock
+from connector.store.tending import TENDED
 from connector.store.unit_of_work import DURABLE, SqlStore, cause
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+LOG_PAGES = 8000
+"""Pages of 4 kB after which a transaction makes a checkpoint, where nobody else does."""
 _UPGRADING = 7_242_030
 """The PostgreSQL advisory lock under which one process at a time looks at the schema."""
 
@@ -71,7 +74,7 @@ def _sqlite(url: URL) -> Engine:
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA cache_size=-65536")  # kB
-        connection.execute("PRAGMA wal_autocheckpoint=8000")  # pages of 4 kB
+        connection.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
@@ -79,6 +82,10 @@ def _sqlite(url: URL) -> Engine:
         if connection.info.setdefault(DURABLE, False) is not durable:
             connection.info[DURABLE] = durable
             connection.exec_driver_sql(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+        tended = bool(connection.get_execution_options().get(TENDED))
+        if connection.info.setdefault(TENDED, False) is not tended:
+            connection.info[TENDED] = tended
+            connection.exec_driver_sql(f"PRAGMA wal_autocheckpoint={0 if tended else LOG_PAGES}")
         # At once, so that no transaction starts reading and then fails to become a writer.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 

@@ -28,6 +28,7 @@ from connector.store.links import LinkRows
 from connector.store.outbox import OutboxRows
 from connector.store.rows import Rows
 from connector.store.tables import leases
+from connector.store.tending import TENDED, checkpoints
 
 DURABLE = "durable"
 """An engine's option: what its transactions keep outlives a power cut, on SQLite too."""
@@ -55,6 +56,23 @@ class SqlStore:
         `StoreUnusable` where the database fails."""
         with self._connection(self._durable if durable else self.engine) as connection:
             yield SqlUnitOfWork(connection, self.clock.now())
+
+    @contextmanager
+    def tended(self) -> Iterator[None]:
+        """While the block lasts, a thread does what else a transaction would have to stop for."""
+        database = self.engine.url.database
+        if self.engine.dialect.name != "sqlite" or database in (None, "", ":memory:"):
+            yield
+            return
+        engines = (self.engine, self._durable)
+        with checkpoints(str(database)):
+            for engine in engines:
+                engine.update_execution_options(**{TENDED: True})
+            try:
+                yield
+            finally:
+                for engine in engines:
+                    engine.update_execution_options(**{TENDED: False})
 
     @contextmanager
     def _connection(self, engine: Engine | None = None) -> Iterator[Connection]:

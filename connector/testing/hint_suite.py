@@ -88,6 +88,14 @@ class HintSuite:
             assert uow.note_deliveries(clock.now(), {("crm", "new"), ("crm", "1")}) \
                 == {("crm", "1")}
 
+    def test_a_store_that_is_tended_keeps_what_it_is_given(self, store: Store) -> None:
+        with store.tended():
+            for n in range(40):
+                with store.begin(durable=n % 2 == 0) as uow:
+                    uow.hint(P, [record(f"{n:03}")])
+        with store.begin() as uow:
+            assert len(uow.hinted(P, E, "crm", 99)) == 40
+
     def test_receivers_and_drains_never_wait_for_each_other_in_a_circle(self,
                                                                         store: Store) -> None:
         records = [record(f"{n:03}") for n in range(60)]

@@ -112,7 +112,7 @@ def test_a_delivery_leaves_a_hint_for_every_entity_that_maps_its_object(
 
 
 def test_what_is_not_shared_is_taken_without_effect(receiving: Receiving) -> None:
-    assert receiving.tell("payments", 7).status_code == 202
+    assert receiving.tell("warehouses", 7).status_code == 202
     assert receiving.hinted == {}
     assert receiving.told == []
 

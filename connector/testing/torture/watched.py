@@ -4,7 +4,7 @@ what is dead neither reads nor writes any more."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Any, Protocol, cast
 
@@ -64,6 +64,10 @@ class WatchedStore:
                                         hint="Nothing was half written.")
         if watched.wrote:
             self._watch.crash("committed")
+
+    def tended(self) -> AbstractContextManager[None]:
+        """See the port."""
+        return self._store.tended()
 
     def acquire_lease(self, pair: str, holder: str, ttl: float) -> int:
         """See the port."""
