@@ -43,7 +43,7 @@ def adventureworks(target: Path, source: Path = HERE / "adventureworks") -> Path
     _write(target / "crm" / "accounts.csv", ({
         "id": f"acc_{a['BusinessEntityID']}", "name": a["Name"], "street": a["AddressLine1"],
         "street2": a["AddressLine2"], "city": a["City"], "region": a["StateProvinceCode"],
-        "postalCode": a["PostalCode"], "country": a["CountryRegionCode"]}
+        "postalCode": a["PostalCode"], "country": a["CountryRegionCode"], "currency": "USD"}
         for a in _read(crm / "accounts.csv")))
     _write(target / "crm" / "contacts.csv", ({
         "accountId": f"acc_{c['BusinessEntityID']}", "firstName": c["FirstName"],
@@ -54,7 +54,8 @@ def adventureworks(target: Path, source: Path = HERE / "adventureworks") -> Path
         "mail": c["Email"], "tel": c["Phone"], "address.line1": c["AddressLine1"],
         "address.town": c["City"], "address.county": c["StateProvinceCode"],
         "address.zip": c["PostalCode"], "address.country_code": c["CountryRegionCode"],
-        "finance.credit_limit": "10000000.00"} for c in _read(erp / "customers.csv")))
+        "finance.credit_limit": "10000000.00", "finance.currency_code": "USD"}
+        for c in _read(erp / "customers.csv")))
     _write(target / "erp" / "items.csv", ({
         "id": i["ProductID"], "item_code": i["ProductNumber"], "label": i["Name"],
         "base_price": f"{Decimal(i['ListPrice']):f}",
@@ -125,7 +126,8 @@ def _northwind_masters(target: Path, customers: Sequence[Mapping[str, str]],
     _write(target / "crm" / "accounts.csv", ({
         "id": f"acc_{c['CustomerID']}", "name": c["CompanyName"], "street": c["Address"],
         "city": c["City"], "region": c["Region"], "postalCode": c["PostalCode"],
-        "country": _COUNTRIES.get(c["Country"], ""), "phone": c["Phone"]} for c in customers))
+        "country": _COUNTRIES.get(c["Country"], ""), "phone": c["Phone"],
+        "currency": "USD"} for c in customers))
     _write(target / "crm" / "contacts.csv", ({
         "accountId": f"acc_{c['CustomerID']}", "lastName": c["ContactName"],
         "jobTitle": c["ContactTitle"]} for c in customers))
@@ -136,7 +138,7 @@ def _northwind_masters(target: Path, customers: Sequence[Mapping[str, str]],
         "id": number[c["CustomerID"]], "display_name": c["CompanyName"],
         "address.line1": c["Address"], "address.town": c["City"],
         "address.country_code": _COUNTRIES.get(c["Country"], ""),
-        "finance.credit_limit": "10000000.00"} for c in customers))
+        "finance.credit_limit": "10000000.00", "finance.currency_code": "USD"} for c in customers))
     _write(target / "erp" / "items.csv", ({
         "id": p["ProductID"], "item_code": f"NW-{int(p['ProductID']):03d}",
         "label": p["ProductName"], "base_price": p["UnitPrice"], "currency_code": "USD",
