@@ -35,6 +35,7 @@ from connector.domain.policies import (
     Direction,
     EntityPolicy,
     FieldPolicy,
+    HandOff,
     NewerWins,
     OnBlank,
     OnDelete,
@@ -102,6 +103,12 @@ class BecomesConfig(_Strict):
     set: dict[str, str] = Field(default_factory=dict)
 
 
+class HandOffConfig(_Strict):
+    """`hand_off: {when: {status: [confirmed, shipped]}}`: from when on the ERP has the say."""
+
+    when: dict[str, list[str]] = Field(min_length=1, max_length=1)
+
+
 def _field(value: Any) -> Any:
     """A field's rules in short: `balance: to_crm`."""
     return {"direction": value} if isinstance(value, str) else value
@@ -150,6 +157,7 @@ class EntityConfig(_Strict):
         default_factory=dict)
     becomes: dict[str, BecomesConfig] = Field(default_factory=dict, max_length=1)
     rounding: Annotated[RoundingConfig | None, BeforeValidator(_short_rounding)] = None
+    hand_off: HandOffConfig | None = None
     total_tolerance: Annotated[Decimal, BeforeValidator(_exact)] = Field(
         default=Decimal(0), ge=0)
     safety_stop: SafetyStopConfig = Field(default_factory=SafetyStopConfig)
@@ -166,8 +174,15 @@ class EntityConfig(_Strict):
             (when_field, when_value), = rule.when.items()
             becomes = Becomes(entity, when_field, when_value, rule.made_in, rule.set)
         return EntityPolicy(tuple(self.match), self.several_in, self.born_in, default, fields,
-                            self.on_delete, becomes, self._rounding(), self.total_tolerance,
+                            self.on_delete, becomes, self._hand_off(), self._rounding(),
+                            self.total_tolerance,
                             self.safety_stop.over(of_pair.over(SafetyStop())))
+
+    def _hand_off(self) -> HandOff | None:
+        if self.hand_off is None:
+            return None
+        (field, values), = self.hand_off.when.items()
+        return HandOff(field, tuple(values))
 
     def _rounding(self) -> Rounding | None:
         return None if self.rounding is None else Rounding(**self.rounding.model_dump())
@@ -244,6 +259,10 @@ def _check_entity(name: str, entity: EntityConfig) -> None:
             raise ValueError(f"{name} has no field {field!r}; known: {', '.join(sorted(known))}")
     if entity.rounding is not None and "total" not in spec.fields:
         raise ValueError(f"{name} has no totals to be rounded; take `rounding` out")
+    for when_field, words in entity.hand_off.when.items() if entity.hand_off else ():
+        for word in words:
+            if word not in spec.fields.get(when_field, spec.fields["number"]).choices:
+                raise ValueError(f"{name}.{when_field} is never {word!r}")
     for target, rule in entity.becomes.items():
         if target not in ENTITIES:
             raise ValueError(f"{name} can't become the unknown entity {target!r}")

@@ -143,7 +143,7 @@ class NativeErp:
         """The results after the orders' states were moved to what the payloads ask for."""
         wanted: dict[str, dict[int, RemoteRecord]] = {}
         for i, (intent, result) in enumerate(zip(intents, results, strict=True)):
-            state = intent.payload.get("state")
+            state = None if "amendment" in intent.payload else intent.payload.get("state")
             if result.record is None or state in (None, result.record.payload["state"]):
                 continue
             if state in _ACTIONS:
@@ -259,8 +259,12 @@ def _after_action(written: WriteResult, told: WriteResult) -> WriteResult:
 
 
 def _order_row(intent: Intent) -> dict[str, Any]:
-    """An order's row without its state, which is no field to write."""
-    return {name: value for name, value in _row(intent).items() if name != "state"}
+    """An order's row without its state, which is no field to write; where a change is asked for,
+    the ERP is told which state is wanted."""
+    row = {name: value for name, value in _row(intent).items() if name != "state"}
+    if "amendment" in row and "state" in intent.payload:
+        row["amendment"] = {**row["amendment"], "wanted_state": intent.payload["state"]}
+    return row
 
 
 def _result(operation: Operation, row: Mapping[str, Any]) -> WriteResult:

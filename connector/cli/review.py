@@ -65,6 +65,8 @@ def show_conflict(context: typer.Context, number: Number, json: Json = False) ->
         ("since", conflict.opened_at)])
     if conflict.kind == "ambiguous_match":
         say(f"Settle it: connector conflicts resolve {number} --link EXTERNAL_ID | --create")
+    elif conflict.kind == "proposal":
+        say(f"The ERP has to answer. Take it back: connector conflicts resolve {number} --take erp")
     else:
         say(f"Settle it: connector conflicts resolve {number} --take crm | --take erp | "
             "--value VALUE")

@@ -69,6 +69,15 @@ class Becomes:
 
 
 @dataclass(frozen=True, slots=True)
+class HandOff:
+    """Once the `field` of the ERP's record is one of `values`, the ERP has the say: a change in the
+    CRM is proposed to it, which accepts or declines by its own state."""
+
+    field: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SafetyStop:
     """How much of what is linked a run may delete or deactivate, and how much it may change, on
     one side of an entity, in percent; a run that would do more stops before its first write.
@@ -100,6 +109,7 @@ class EntityPolicy:
     fields: Mapping[str, FieldPolicy] = field(default_factory=dict)
     on_delete: OnDelete = "deactivate"
     becomes: Becomes | None = None
+    hand_off: HandOff | None = None
     rounding: Rounding | None = None
     total_tolerance: Decimal = Decimal(0)
     safety_stop: SafetyStop = field(default_factory=SafetyStop)

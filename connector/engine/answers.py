@@ -30,6 +30,9 @@ def decision_for(conflict: Conflict, *, take: str | None = None, value: str | No
         return {"link": link}
     if create:
         return {"create": True}
+    if conflict.kind == "proposal" and take != "erp":
+        raise RunFailed(f"Conflict {conflict.id} is a change that the ERP has to answer.",
+                        hint="Use --take erp to take the change back.")
     if take is not None:
         if take not in ("crm", "erp"):
             raise RunFailed(f"--take takes crm or erp, not {take!r}.")

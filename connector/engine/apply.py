@@ -52,6 +52,8 @@ def carry_out(session: Session, entity: str, works: Sequence[Work], *,
         down = _down(results)
         unknown = any(r.status is WriteStatus.UNKNOWN for r in _all(results))
         works = called_for if follow and not down and not unknown else []
+        if called_for and not works:
+            keeping.unfollowed(called_for)
     session.crash("results not kept")
     with session.store.begin() as uow:
         keeping.save(uow)

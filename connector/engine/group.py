@@ -121,4 +121,5 @@ class Work:
     actions: list[Action]
     writes: dict[Role, Write] = field(default_factory=dict)
     base: dict[str, Any] | None = None
+    asks: str = ""  # names the change that the ERP is asked for
     ends: bool = False  # the links go: the record was deleted and is no longer followed

@@ -31,6 +31,7 @@ from connector.domain.records import (
 from connector.engine.derive import derived_change
 from connector.engine.entries import Entries
 from connector.engine.group import Group, Seen, Work
+from connector.engine.hand_off import PROPOSAL, after_asking, declined
 from connector.engine.intents import Outgoing
 from connector.engine.known import Planned, references
 from connector.engine.match import match_key
@@ -124,7 +125,9 @@ class Keeping(Entries):
     def _work(self, work: Work, results: dict[Role, Result],
               moved: Mapping[tuple[Role, str], Change]) -> None:
         statuses = {result.status for _, result in results.values()}
-        if WriteStatus.REJECTED in statuses:
+        if work.asks and ERP in results and results[ERP].result.status is WriteStatus.REJECTED:
+            self._declined(work, results)
+        elif WriteStatus.REJECTED in statuses:
             error = next(r.error for _, r in results.values()
                          if r.status is WriteStatus.REJECTED)
             self._made_in_part(work, results)
@@ -139,6 +142,27 @@ class Keeping(Entries):
             self._again(work, results, next(r.error for _, r in results.values()))
         else:
             self._done(work, results)
+
+    def _declined(self, work: Work, results: dict[Role, Result]) -> None:
+        """The ERP has answered a change by refusing it; what that calls for takes the changes
+        over."""
+        group = work.group
+        self._made_in_part(work, results)
+        erp, crm = group.sides[ERP], group.sides[CRM]
+        base = agreed(self.rules, group.base or {}, crm.record or {}, erp.record or {})
+        told = replace(erp, record=declined(erp.record or {}, work.asks,
+                                            results[ERP].result.error))
+        again = replace(group, base=base, sides={CRM: crm, ERP: told}, depth=group.depth + 1)
+        try:
+            self.next.append(decide(self.rules, again))
+        except RecordFailed as failure:
+            self._fail(work, failure)
+
+    def unfollowed(self, works: Sequence[Work]) -> None:
+        """Leave works that were called for and are not carried out in this run to the next one."""
+        for work in works:
+            if work.group.changes:
+                self._again(work, {}, "the run ended before it was answered")
 
     def _made_in_part(self, work: Work, results: dict[Role, Result]) -> None:
         """Keep the sides that were written; the base takes what both hold alike by now, or what
@@ -171,6 +195,13 @@ class Keeping(Entries):
                 refusal = result.refusal
                 base.update({name: decoded[name] for name in work.writes[role].record
                              if name != "lines" and name in decoded})
+        if work.asks:
+            erp = group.sides[ERP]
+            base, as_told = after_asking(self.rules, group, work.asks), False
+            if refusal and erp.record is not None:
+                group.sides[ERP] = replace(erp, record=declined(erp.record, work.asks, refusal))
+                base, refusal = {**base, "amendment_asked": (group.base or {}).get(
+                    "amendment_asked")}, ""
         follow = self._follow_up(work, base) if results and not as_told else None
         if follow is not None and _declined_already(work, results, follow):
             follow = None
@@ -247,8 +278,13 @@ class Keeping(Entries):
         return None
 
     def _close_conflicts(self, work: Work, follow: Work | None) -> None:
-        actions = [*work.actions, *(follow.actions if follow is not None else ())]
-        still = {c.path for action in actions for c in action.conflicts if not c.settled_by}
+        told = [c for action in work.actions for c in action.conflicts
+                if not (work.asks and c.kind == PROPOSAL)]  # that one is answered by now
+        next_told = [c for action in (follow.actions if follow else ()) for c in action.conflicts]
+        still = {c.path for c in (*told, *next_told) if not c.settled_by} | {
+            c.path for c in next_told if c.kind == PROPOSAL}
+        erp = work.group.sides.get(ERP)
+        accepted = work.asks or (erp and erp.record and erp.record.get("amendment") == "accepted")
         for conflict in work.group.conflicts:
             if conflict.kind == "ambiguous_match":
                 continue  # that ends where the record is linked
@@ -256,7 +292,9 @@ class Keeping(Entries):
                 continue  # totals are compared last, when all else is agreed
             if conflict.path not in still and len(work.group.sides) == 2:
                 decided = conflict.state is ConflictState.DECIDED
-                self.closed[conflict.id] = "a person" if decided else "both sides agree"
+                how = "accepted by the erp" if conflict.kind == PROPOSAL and accepted \
+                    else "both sides agree"
+                self.closed[conflict.id] = "a person" if decided else how
 
     def _still_differs(self, work: Work, name: str) -> bool:
         values = [value for seen in work.group.sides.values()

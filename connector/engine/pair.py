@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
@@ -50,6 +50,32 @@ class Rules:
     def computed(self) -> tuple[str, ...]:
         """The fields that each side works out by itself."""
         return tuple(name for name, rule in self.header.items() if rule.field.computed)
+
+    @cached_property
+    def handed_off(self) -> Rules:
+        """The rules for a record that the ERP has the say over: where both sides changed a field
+        the ERP's value stands, its steps back too, and the remark is its own."""
+        def ruled(rule: Rule) -> Rule:
+            direction = "to_crm" if rule.name == "remark" else rule.policy.direction
+            return replace(rule, field=replace(rule.field, forward_only=False), policy=replace(
+                rule.policy, direction=direction, conflict="prefer_erp"))
+        return self._with(ruled, lambda _rule: True)
+
+    @cached_property
+    def put_back(self) -> Rules:
+        """The rules by which the CRM is given the ERP's values, wherever it can be written."""
+        def ruled(rule: Rule) -> Rule:
+            return replace(rule, field=replace(rule.field, forward_only=False),
+                           policy=FieldPolicy(conflict="prefer_erp"))
+        return self._with(ruled, lambda rule: CRM in rule.writable
+                          and rule.policy.direction != "create_only" and rule.name != "remark")
+
+    def _with(self, ruled: Callable[[Rule], Rule], wanted: Callable[[Rule], bool]) -> Rules:
+        def some(rules: Mapping[str, Rule]) -> dict[str, Rule]:
+            return {name: ruled(rule) for name, rule in rules.items()
+                    if wanted(rule) or name == self.entity.line_key}
+        policy = replace(self.policy, default=FieldPolicy(conflict="prefer_erp"), fields={})
+        return replace(self, policy=policy, header=some(self.header), lines=some(self.lines))
 
     @cached_property
     def given(self) -> Mapping[Role, tuple[tuple[str, ...], tuple[str, ...]]]:
@@ -145,6 +171,9 @@ def _in_force(fields: Mapping[str, Field], prefix: str, policy: EntityPolicy, cr
     rules = {}
     for short, spec in fields.items():
         name = prefix + short
+        if policy.hand_off and name == "remark" and name in crm.readable & crm.writable:
+            rules[short] = Rule(name, spec, FieldPolicy("to_crm"), frozenset({CRM}))
+            continue
         if name not in crm.readable or name not in erp.readable:
             continue
         writable = frozenset(role for role, side in ((CRM, crm), (ERP, erp))

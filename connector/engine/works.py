@@ -9,6 +9,7 @@ from connector.domain.actions import Action, ActionKind, FieldChange, FieldConfl
 from connector.domain.policies import CRM, ERP, Role
 from connector.domain.records import Operation
 from connector.engine.group import Group, Work, Write
+from connector.engine.hand_off import Amended, amend, handed_over
 from connector.engine.merge import Merged, for_creation, merge
 from connector.engine.pair import Rules
 
@@ -49,7 +50,10 @@ def agreement(rules: Rules, group: Group, revived: Mapping[Role, str] | None = N
     """What brings both present sides into agreement; an inactive side that is `revived` is
     active again, for the reason given."""
     sides = {role: _as_active(group, role, role in (revived or {})) for role in (CRM, ERP)}
-    merged = merge(rules, group.base, sides[CRM], sides[ERP], group.decisions, group.moments)
+    amended = amend(rules, group, sides[CRM], sides[ERP]) if handed_over(rules, group) \
+        else Amended(merge(rules, group.base, sides[CRM], sides[ERP], group.decisions,
+                           group.moments))
+    merged = amended.merged
     for role, why in (revived or {}).items():
         merged.writes.setdefault(role, {})["active"] = True
         merged.changes.setdefault(role, []).append(FieldChange("active", False, True, why))
@@ -59,7 +63,7 @@ def agreement(rules: Rules, group: Group, revived: Mapping[Role, str] | None = N
     if merged.writes and group.depth >= MAX_DEPTH:
         return _never_agrees(group, merged)
     actions = [action_of(group, ActionKind.UPDATE, role, changes=merged.changes[role],
-                         conflicts=merged.conflicts)
+                         conflicts=merged.conflicts, reason=amended.reason)
                for role in merged.writes]
     if not actions:
         kind = ActionKind.NONE
@@ -68,10 +72,10 @@ def agreement(rules: Rules, group: Group, revived: Mapping[Role, str] | None = N
         elif not {CRM, ERP} <= group.linked:
             kind = ActionKind.LINK_UP
         back = ", ".join(sorted(group.came_back))
-        actions = [action_of(group, kind, conflicts=merged.conflicts,
-                             reason=f"it came back in the {back}" if back else "")]
+        reason = amended.reason or (f"it came back in the {back}" if back else "")
+        actions = [action_of(group, kind, conflicts=merged.conflicts, reason=reason)]
     writes = {role: Write(Operation.UPDATE, record) for role, record in merged.writes.items()}
-    return Work(group, actions, writes, base=merged.base)
+    return Work(group, actions, writes, base=merged.base, asks=amended.asks)
 
 
 def _name_anew(rules: Rules, merged: Merged, role: Role, record: Mapping[str, Any],

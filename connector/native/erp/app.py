@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 
 from connector.native.amounts import Company
 from connector.native.database import Database, Entry, Transaction, dumps, loads
-from connector.native.erp import billing, orders
+from connector.native.erp import actions, amendments, billing, orders
 from connector.native.erp.merging import merge
 from connector.native.erp.objects import ANSWERED, OBJECTS
 from connector.native.erp.rows import stamp, write_rows
@@ -76,7 +76,7 @@ class Erp:
     def bulk(self, object: str, rows: Sequence[Any]) -> list[dict[str, Any]]:
         """Create and change rows in one transaction; a result for each, in order."""
         with self._writing() as transaction:
-            done = write_rows(transaction, object, rows)
+            done = write_rows(transaction, object, rows, amendments.change)
             if object == "payments":
                 done = [paid(transaction, d) for d in done]
             stamp(transaction)
@@ -86,7 +86,7 @@ class Erp:
         """Carry out an action on orders; a result for each, in order, with the order as it is
         then."""
         with self._writing() as transaction:
-            orders.preload(transaction, rows)
+            actions.preload(transaction, rows)
             done = [_acted(transaction, action, row) for row in rows]
             stamp(transaction)
             return [{**result(d), **({"row": e.data} if e else {})} for d, e in done]
@@ -163,7 +163,7 @@ def paid(transaction: Transaction, done: Entry | Refused) -> Entry | Refused:
 def _acted(transaction: Transaction, action: str,
            row: Any) -> tuple[Entry | Refused, Entry | None]:
     try:
-        order = orders.act(transaction, action, row)
+        order = actions.act(transaction, action, row)
         return order, order
     except Refused as refusal:
         id = row.get("id") if isinstance(row, dict) else None

@@ -122,6 +122,9 @@ _OWN: dict[str, dict[str, F]] = {
         "your_ref": _text(), "lines": _lines(qty_delivered=_quantity(read_only=True),
                                              qty_invoiced=_quantity(read_only=True)),
         **_TERMS, **_SUMS, **_BOOKED, "block": _told(),
+        "amendment": F(anything, json="object", read_only=True, nested={
+            "ref": _told(), "state": _told(), "reason": _told(),
+            "asked": _told(kind="object")}),
     },
     "deliveries": {
         "delivery_no": _told(), "sales_order_id": _told(kind="integer"), "shipped_at": _told(),

@@ -1,60 +1,26 @@
-"""What can be done with a sales order: confirm, ship, invoice, close, cancel."""
+"""Sales orders on their way: confirmed, shipped, invoiced, closed, cancelled."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
 from connector.native.database import Entry, Transaction
 from connector.native.erp import billing
-from connector.native.erp.rows import add, settle, stock_keys
+from connector.native.erp.rows import add, settle
 from connector.native.erp.words import (
     Refused,
-    is_id,
     local,
-    local_instant,
     money,
     number,
     quantity,
 )
-from connector.native.fields import Errors, F, Spec, anything, check, text
 
 Row = Mapping[str, Any]
 DELIVERABLE = ("confirmed", "part_delivered")
-_ASKED: Spec = {"id": F(anything, required=True), "rev": F(anything)}
-_SHIPPED: Spec = {**_ASKED, "lines": F(anything), "carrier": F(text()), "tracking": F(text()),
-                  "shipped_at": F(local_instant)}
-_BILLED: Spec = {**_ASKED, "lines": F(anything)}
-
-
-def preload(transaction: Transaction, rows: Sequence[Any]) -> None:
-    """Load in a few queries what actions on orders are about."""
-    ids = [row["id"] for row in rows if isinstance(row, dict) and is_id(row.get("id"))]
-    transaction.load("sales_orders", ids)
-    found = [order.data for id in ids if (order := transaction.get("sales_orders", id))]
-    transaction.load("customers", [data["customer_id"] for data in found])
-    transaction.by("stock_levels", "natural", [
-        key for data in found for key in stock_keys(data["lines"], data["warehouse"])])
-
-
-def act(transaction: Transaction, action: str, row: Any) -> Entry:
-    """Carry out an action on one order; returns the order. Raises `Refused`."""
-    work = ACTIONS.get(action)
-    if work is None:
-        raise Refused("E404-ACTION", f"there is no action {action}; {', '.join(ACTIONS)} are")
-    errors: Errors = {}
-    row = check(_TAKEN.get(action, _ASKED), row, partial=False, errors=errors)
-    if errors:
-        raise Refused("E422-FIELD", "not accepted: " + ", ".join(errors), errors)
-    order = transaction.get("sales_orders", row["id"]) if is_id(row["id"]) else None
-    if order is None:
-        raise Refused("E404", f"there is no sales order {row['id']}")
-    if row["rev"] not in (None, order.version):
-        raise Refused("E409-REV", f"rev is {order.version} by now", {"rev": "is outdated"})
-    work(transaction, order, row)
-    return order
+ONE = Decimal(1)
 
 
 def confirm(transaction: Transaction, order: Entry, _row: Row) -> None:
@@ -74,7 +40,7 @@ def confirm(transaction: Transaction, order: Entry, _row: Row) -> None:
     order.data.update(state="confirmed", block=None)
     transaction.touch(order)
     billing.move(transaction, customer, open_orders=gross)
-    _reserve(transaction, order, Decimal(1))
+    reserve(transaction, order, Decimal(1))
 
 
 def _block(transaction: Transaction, order: Entry, customer: Entry, over: Decimal) -> None:
@@ -91,7 +57,7 @@ def _block(transaction: Transaction, order: Entry, customer: Entry, over: Decima
     raise Refused("E422-CREDIT", f"order {order.data['order_no']} can't be confirmed: {reason}")
 
 
-def _reserve(transaction: Transaction, order: Entry, sign: Decimal) -> None:
+def reserve(transaction: Transaction, order: Entry, sign: Decimal) -> None:
     """Reserve what is not delivered yet, or free it."""
     for line in order.data["lines"]:
         open_quantity = number(line["qty"]) - number(line["qty_delivered"])
@@ -202,7 +168,7 @@ def close(transaction: Transaction, order: Entry, _row: Row) -> None:
         raise _wrong_state(order, "closed")
     company, data = transaction.database.company, order.data
     weight = billing.weight(order, company)
-    _reserve(transaction, order, Decimal(-1))
+    reserve(transaction, order, Decimal(-1))
     if number(data.get("disc_amount")):
         data["disc_amount"] = quantity(billing.discount_share(data, "qty_delivered", company))
     data["lines"] = [{**line, "qty": line["qty_delivered"]}
@@ -222,7 +188,7 @@ def cancel(transaction: Transaction, order: Entry, _row: Row) -> None:
     if order.data["state"] not in ("entered", "confirmed"):
         raise _wrong_state(order, "cancelled")
     if order.data["state"] == "confirmed":
-        _reserve(transaction, order, Decimal(-1))
+        reserve(transaction, order, Decimal(-1))
         gross = billing.in_account(transaction, order.data, number(order.data["gross"]))
         billing.move(transaction, billing.customer_of(transaction, order.data),
                      open_orders=-gross)
@@ -233,8 +199,3 @@ def cancel(transaction: Transaction, order: Entry, _row: Row) -> None:
 def _wrong_state(order: Entry, done: str) -> Refused:
     return Refused("E409-STATE", f"order {order.data['order_no']} is {order.data['state']} and "
                    f"can't be {done}")
-
-
-ACTIONS: dict[str, Callable[[Transaction, Entry, Row], None]] = {
-    "confirm": confirm, "ship": ship, "invoice": invoice, "cancel": cancel, "close": close}
-_TAKEN = {"ship": _SHIPPED, "invoice": _BILLED}

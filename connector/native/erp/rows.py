@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -32,13 +32,14 @@ from connector.native.erp.words import (
 from connector.native.fields import Errors, Spec, check
 
 Row = Mapping[str, Any]
+Changing = Callable[[Transaction, str, Row], Entry]
 _EDITABLE = {"sales_orders": "entered", "quotations": "open"}
 _LOCKED = ("customer_id", "currency_code", "warehouse", "lines", *TERMS)
 _LINE = tuple(n for n, f in OBJECTS["quotations"]["lines"].nested.items() if not f.read_only)
 
 
-def write_rows(transaction: Transaction, object: str,
-               rows: Sequence[Any]) -> list[Entry | Refused]:
+def write_rows(transaction: Transaction, object: str, rows: Sequence[Any],
+               changing: Changing) -> list[Entry | Refused]:
     """Create the rows without an ID and change the others; one that is refused leaves the others
     alone. An entry's `new` tells which it was."""
     preload(transaction, object, rows)
@@ -48,7 +49,7 @@ def write_rows(transaction: Transaction, object: str,
         try:
             if not isinstance(row, dict):
                 raise Refused("E422-FIELD", "a row is an object")
-            done.append(change(transaction, object, row) if "id" in row
+            done.append(changing(transaction, object, row) if "id" in row
                         else create(transaction, object, row, next(ids)))
         except Refused as refusal:
             done.append(refusal)
@@ -162,20 +163,8 @@ def add(transaction: Transaction, object: str, id: int, data: dict[str, Any]) ->
 def change(transaction: Transaction, object: str, row: Row) -> Entry:
     """Change a record: the given fields only. What changes nothing moves nothing. Raises
     `Refused`."""
-    entry = transaction.get(object, row["id"]) if is_id(row["id"]) else None
-    if entry is None:
-        raise Refused("E404", f"there is no {object} {row['id']}")
-    if object in FINAL:
-        raise Refused("E405-OBJECT", f"{object} can't be changed")
-    if row.get("rev") is None:
-        raise Refused("E428-REV", "rev has to be given")
-    if row["rev"] != entry.version:
-        raise Refused("E409-REV", f"rev is {entry.version} by now", {"rev": "is outdated"})
-    data = checked(transaction, object,
-                   {k: v for k, v in row.items() if k not in ("id", "rev")}, partial=True)
-    merged = {k: {**entry.data[k], **v} if isinstance(v, dict) and entry.data.get(k) else v
-              for k, v in data.items()}
-    changed = {k: v for k, v in merged.items() if not _same(k, v, entry.data.get(k))}
+    entry = found(transaction, object, row)
+    changed = differing(transaction, entry, row)
     if not changed:
         return entry
     _may_change(entry, changed)
@@ -189,6 +178,29 @@ def change(transaction: Transaction, object: str, row: Row) -> Entry:
     settle(transaction, entry)
     transaction.touch(entry)
     return entry
+
+
+def found(transaction: Transaction, object: str, row: Row) -> Entry:
+    """The record that a row is about, in the revision it names. Raises `Refused`."""
+    entry = transaction.get(object, row["id"]) if is_id(row["id"]) else None
+    if entry is None:
+        raise Refused("E404", f"there is no {object} {row['id']}")
+    if object in FINAL:
+        raise Refused("E405-OBJECT", f"{object} can't be changed")
+    if row.get("rev") is None:
+        raise Refused("E428-REV", "rev has to be given")
+    if row["rev"] != entry.version:
+        raise Refused("E409-REV", f"rev is {entry.version} by now", {"rev": "is outdated"})
+    return entry
+
+
+def differing(transaction: Transaction, entry: Entry, row: Row) -> dict[str, Any]:
+    """The fields of a row, checked, that differ from the record's. Raises `Refused`."""
+    data = checked(transaction, entry.object,
+                   {k: v for k, v in row.items() if k not in ("id", "rev")}, partial=True)
+    merged = {k: {**entry.data[k], **v} if isinstance(v, dict) and entry.data.get(k) else v
+              for k, v in data.items()}
+    return {k: v for k, v in merged.items() if not _same(k, v, entry.data.get(k))}
 
 
 def _same(name: str, new: Any, old: Any) -> bool:
