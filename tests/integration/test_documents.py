@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from connector.domain.ledger import ConflictState
 from tests.integration.conftest import Pair
 from tests.integration.trade import MICRO, Trade, open_trade
 
@@ -99,6 +100,7 @@ def test_an_order_through_its_life(trade: Trade, story: str) -> None:
         assert [(i["status"], i["balanceMicros"] / MICRO) for i in shown] \
             == [(state, Decimal(balance)) for state, balance in invoices]
         assert _account(trade)["balanceMicros"] / MICRO == Decimal(owed)
+    assert trade.pair.conflicts(*ConflictState) == []  # the ERP may take a step back
 
 
 def _account(trade: Trade) -> Any:
