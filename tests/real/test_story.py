@@ -17,7 +17,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -87,29 +86,39 @@ class Story:
     tokens: dict[str, str]
     told: list[str] = field(default_factory=list)
 
-    def run(self, *words: str, kill_after: float | None = None) -> Synced:
-        """A command of the connector, in a process of its own."""
+    def run(self, *words: str, kill_after: int | None = None) -> Synced:
+        """A command of the connector, in a process of its own; killed after so many calls to the
+        systems, if it makes that many."""
         started = time.monotonic()
         with (self.folder / "log").open("w+", encoding="utf-8") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "connector.cli", "--config",
                  str(self.folder / "config.yaml"), *words], text=True,
                 stdout=subprocess.PIPE, stderr=log, env={**os.environ, **self.tokens})
-            try:
-                said, _ = process.communicate(timeout=kill_after)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                said, _ = process.communicate()
+            while kill_after is not None and process.poll() is None:
+                if self._calls().total() >= kill_after:
+                    process.kill()
+                time.sleep(0.02)
+            said, _ = process.communicate()
             seconds = time.monotonic() - started
-            log.seek(0)
-            calls = Counter(entry["system"] for line in log if line.startswith("{")
-                            and (entry := json.loads(line))["event"] == "call")
+            calls = self._calls()
         return Synced(process.returncode, seconds, calls, said)
+
+    def _calls(self) -> Counter[str]:
+        """The calls that a command has logged so far, by system."""
+        lines = (self.folder / "log").read_text(encoding="utf-8").splitlines(keepends=True)
+        return Counter(entry["system"] for line in lines if line.startswith("{")
+                       and line.endswith("}\n") and (entry := json.loads(line))["event"] == "call")
+
+    def broken_runs(self) -> int:
+        """How many runs ended by being killed."""
+        runs = json.loads(self.run("status", "--json").said)["runs"]
+        return sum(run["state"] == "abandoned" for run in runs)
 
     def sync(self, what: str, *, kills: int = 0) -> Synced:
         """A sync that has to succeed, after some that are killed; it is told how long it took."""
-        for after in range(kills):
-            self.run("sync", kill_after=2 + after)
+        for number in range(kills):
+            self.run("sync", kill_after=40 + 60 * number)
         done = self.run("sync", "--json")
         assert done.code == 0, (done.said, (self.folder / "log").read_text("utf-8")[-3000:]) \
             if done.code != 7 else self.run("dead-letters", "list").said
@@ -212,10 +221,11 @@ def assert_one_of_each(story: Story) -> None:
 
 @pytest.mark.parametrize("kills", [0, 3])
 def test_from_two_systems_in_place_to_a_paid_invoice(story: Story, kills: int) -> None:
-    chance = Random(7)
-    for _ in range(kills):
-        story.run("sync", kill_after=chance.uniform(3, 9))
+    one_by_one = isinstance(story.crm, BottleUser)  # the native CRM takes a hundred in a call
+    for number in range(kills):
+        story.run("sync", kill_after=(120 + 200 * number) if one_by_one else 30 + 30 * number)
     story.sync("first sync")
+    assert story.broken_runs() == kills
     assert_one_of_each(story)
     first = story.company.companies[0]
     number = story.erp.company(first.name)["number"]
