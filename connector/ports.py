@@ -185,6 +185,11 @@ class UnitOfWork(Protocol):
     """All reading and writing within one transaction. Everything is asked for in bulk: no method
     runs one query for each record."""
 
+    def hold_lease(self, pair: str, token: int) -> None:
+        """Hold the pair's lease until this transaction ends: nobody takes it over meanwhile.
+        Raises `LeaseLost` where another token was given out, or it was given back."""
+        ...
+
     # cursors
     def cursor(self, pair: str, entity: str, system: str) -> str | None:
         """How far this side of an entity has been read."""

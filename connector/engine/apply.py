@@ -42,7 +42,6 @@ def carry_out(session: Session, entity: str, works: Sequence[Work], *,
     down: RetryLater | None = None
     unknown = False
     while works:
-        session.guard()
         out = _record(session, entity, works)
         session.crash("intents recorded")
         results = _write_all(session, entity, out, keeping)
@@ -111,7 +110,8 @@ def _write_all(session: Session, entity: str, out: Outgoing,
 
 
 def write(session: Session, role: Role, batch: Batch) -> list[WriteResult]:
-    """Write one batch at a side."""
+    """Write one batch at a side, unless another run has taken over."""
+    session.guard()
     session.crash("before write")
     results = session.pair.side(role).adapter.write(batch)
     session.crash("after write")

@@ -30,6 +30,7 @@ from connector.engine.apply import carry_out, recover
 from connector.engine.drain import batches, decided, drain
 from connector.engine.drift import compare
 from connector.engine.entries import Entries
+from connector.engine.fence import FencedStore
 from connector.engine.gather import Gathered
 from connector.engine.group import Work
 from connector.engine.in_flight import BATCHES_IN_FLIGHT, InFlight
@@ -288,7 +289,7 @@ class Engine:
     def _refuse(self, session: Session, entity: str, moved: Sequence[Work]) -> None:
         if not moved:
             return
-        with self.store.begin() as uow:
+        with session.store.begin() as uow:
             entries = Entries(session, entity)
             for work in moved:
                 for change in work.group.changes:
@@ -308,8 +309,8 @@ class Engine:
     def _session(self, trigger: str, observe: Observe) -> Iterator[Session]:
         """A run under the pair's lease; kept as failed where it breaks off."""
         lease = self._lease()
-        session = Session(self.pair, self.store, self.clock, uuid.uuid4().hex[:12], lease,
-                          observe, self._crash, self._in_flight)
+        session = Session(self.pair, FencedStore(self.store, self.pair.name, lease), self.clock,
+                          uuid.uuid4().hex[:12], observe, self._crash, self._in_flight)
         started = self.clock.now()
         log = structlog.get_logger().bind(run=session.run_id, pair=self.pair.name)
         log.info("run started", trigger=trigger)

@@ -12,8 +12,9 @@ from typing import Protocol
 from connector.domain.actions import Outcome, OutcomeKind, Tally
 from connector.domain.policies import Role
 from connector.domain.records import Operation
+from connector.engine.fence import FencedStore
 from connector.engine.pair import Pair
-from connector.ports import Clock, Store
+from connector.ports import Clock
 
 LEASE_TTL = 60.0
 """Seconds a lease holds without being renewed; a run renews it before every batch of writes."""
@@ -36,10 +37,9 @@ class Session:
     several threads."""
 
     pair: Pair
-    store: Store
+    store: FencedStore
     clock: Clock
     run_id: str
-    lease: int
     observe: Observe = unobserved
     crash: Callable[[str], None] = lambda _point: None
     in_flight: int = 0
@@ -57,7 +57,7 @@ class Session:
     def guard(self) -> None:
         """Renew the lease, before anything is written; raises `LeaseLost` where another run took
         over."""
-        self.store.renew_lease(self.pair.name, self.lease, LEASE_TTL)
+        self.store.renew_lease(LEASE_TTL)
         self.renewed_at = self.clock.now()
 
     def keep_alive(self) -> None:

@@ -40,6 +40,15 @@ class SqlUnitOfWork(InboxRows, HintRows, LinkRows, OutboxRows, LedgerRows, Conne
                     AlertRows):
     """All reading and writing within one transaction."""
 
+    def hold_lease(self, pair: str, token: int) -> None:
+        """See the port. Who takes a lease over locks its row as a whole; who renews it does not,
+        and need not wait."""
+        held = self.connection.execute(select(leases.c.token).where(
+            leases.c.pair == pair, leases.c.token == token, leases.c.holder != "")
+            .with_for_update(read=True, key_share=True)).one_or_none()
+        if held is None:
+            raise lease_lost(pair)
+
 
 class SqlStore:
     """A store in a database that `open_store` has brought up to date."""
@@ -117,8 +126,7 @@ class SqlStore:
                 update(leases).where(leases.c.pair == pair, leases.c.token == token,
                                      leases.c.holder != "").values(until=until))
             if renewed.rowcount != 1:
-                raise LeaseLost(f"Another run has taken over pair {pair!r}.",
-                                hint="This one has stopped; nothing is lost.")
+                raise lease_lost(pair)
 
     def release_lease(self, pair: str, token: int) -> None:
         """Give it back; the token stays, so that the next one is greater."""
@@ -143,6 +151,12 @@ class SqlStore:
     def close(self) -> None:
         """Give connections back."""
         self.engine.dispose()
+
+
+def lease_lost(pair: str) -> LeaseLost:
+    """What is said to a run whose lease is not its own any more."""
+    return LeaseLost(f"Another run has taken over pair {pair!r}.",
+                     hint="This one has stopped; nothing is lost.")
 
 
 def cause(error: Exception) -> str:

@@ -44,6 +44,42 @@ class LeaseSuite:
         store.release_lease(P, old)  # not ours any more: nothing happens
         store.renew_lease(P, new, 60)
 
+    def test_who_has_lost_the_lease_keeps_nothing(self, store: Store, clock: VirtualClock) -> None:
+        old = store.acquire_lease(P, "elsewhere:1", 60)
+        clock.sleep(61)
+        with store.begin() as uow:  # late, but nobody has taken over
+            uow.hold_lease(P, old)
+            uow.save_cursor(P, "customer", "crm", "1")
+        new = store.acquire_lease(P, "elsewhere:2", 60)
+        with pytest.raises(LeaseLost), store.begin() as uow:
+            uow.hold_lease(P, old)
+            uow.save_cursor(P, "customer", "crm", "2")
+        with store.begin() as uow:
+            uow.hold_lease(P, new)
+            assert uow.cursor(P, "customer", "crm") == "1"
+        store.release_lease(P, new)
+        with pytest.raises(LeaseLost), store.begin() as uow:
+            uow.hold_lease(P, new)
+
+    def test_nobody_takes_over_while_a_transaction_holds_the_lease(
+            self, store: Store, clock: VirtualClock) -> None:
+        order, old = list[str](), store.acquire_lease(P, "elsewhere:1", 60)
+        clock.sleep(61)
+
+        def take_over() -> None:
+            store.acquire_lease(P, "elsewhere:2", 60)
+            order.append("taken over")
+
+        other = threading.Thread(target=take_over)
+        with store.begin() as uow:
+            uow.hold_lease(P, old)
+            other.start()
+            other.join(0.2)
+            uow.save_cursor(P, "customer", "crm", "1")
+            order.append("kept")
+        other.join()
+        assert order == ["kept", "taken over"]
+
     def test_the_lease_of_a_dead_process_of_this_host_is_taken_over(self, store: Store) -> None:
         gone = subprocess.Popen([sys.executable, "-c", ""])
         gone.wait()

@@ -6,12 +6,18 @@ from collections.abc import Iterator
 
 import pytest
 
+from connector.domain.policies import CRM, ERP
+from connector.engine.run import Engine
+from connector.engine.session import LEASE_TTL
+from connector.errors import LeaseLost
 from connector.ports import UnitOfWork
 from connector.store.open import open_store
 from connector.store.unit_of_work import SqlStore
 from connector.testing.clock import VirtualClock
 from connector.testing.torture.crashes import crash_everywhere, crashes, play
 from connector.testing.torture.scenarios import SCENARIOS
+from connector.testing.torture.stage import Boundaries, Stage
+from connector.testing.torture.swarm import emptied
 from connector.testing.torture.watched import READING
 from tests.torture import planted
 from tests.torture.planting import BUGS
@@ -56,3 +62,22 @@ def test_a_planted_bug_does_not_recover(bug: str, scenario: str, store: SqlStore
     assert planted.FILES
     with BUGS[bug].plant():
         assert any(crash.violations for crash in crashes(scenario, store))
+
+
+def test_a_run_whose_lease_was_taken_over_keeps_nothing(store: SqlStore) -> None:
+    stage = Stage(Boundaries(), emptied(store))
+    stage.customer(CRM)
+
+    def stalled(point: str) -> None:
+        if point == "after write":
+            stage.clock.sleep(LEASE_TTL + 1)
+            store.acquire_lease(stage.pair.name, "elsewhere:1", LEASE_TTL)
+
+    with pytest.raises(LeaseLost):
+        Engine(stage.pair, store, stage.clock, crash=stalled, in_flight=0).sync()
+    assert stage.living(ERP, "debtors") == ["deb-1"]
+    with store.begin() as uow:
+        assert uow.links_by_external(stage.pair.name, "customer", CRM, ["acc-1"]) == {}
+        assert uow.links_by_external(stage.pair.name, "customer", ERP, ["deb-1"]) == {}
+        (batch,) = uow.unsettled_batches(stage.pair.name)
+        assert [intent.reference for intent in batch.intents] == ["crm:acc-1"]

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-
-import structlog
 
 from connector.testing.torture.swarm import Report, Total, run_seeds
 
@@ -22,7 +19,7 @@ def main() -> int:
     """Simulate, print what came of it, and say how a failing seed is run again."""
     asked = _parser().parse_args()
     if asked.seed is not None:
-        (report,) = _chunk(asked.store, range(asked.seed, asked.seed + 1))
+        (report,) = _chunk(asked.store, asked.twice, range(asked.seed, asked.seed + 1))
         print(f"seed {report.seed}: {report.edits} edits, {report.writes} writes, faults "
               f"{dict(report.faults)}, trace {report.digest[:16]}")
         print(*report.violations, sep="\n")
@@ -45,16 +42,20 @@ def _all(asked: argparse.Namespace, started: float) -> Iterator[Report]:
     chunks = (range(first, min(first + CHUNK, asked.first + asked.seeds))
               for first in range(asked.first, asked.first + asked.seeds, CHUNK))
     with ProcessPoolExecutor(asked.processes) as pool:
-        for reports in pool.map(partial(_chunk, asked.store), chunks):
+        for reports in pool.map(partial(_chunk, asked.store, asked.twice), chunks):
             yield from reports
             if time.monotonic() - started > asked.minutes * 60:
                 pool.shutdown(wait=False, cancel_futures=True)
                 return
 
 
-def _chunk(url: str, seeds: range) -> list[Report]:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    return list(run_seeds(seeds, url=url))
+def _chunk(url: str, twice: bool, seeds: range) -> list[Report]:
+    reports = list(run_seeds(seeds, url=url))
+    if twice:
+        for report, again in zip(reports, run_seeds(seeds, url=url), strict=True):
+            if report.digest != again.digest:
+                report.violations.append("I11: run again, it takes another course")
+    return reports
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -65,6 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, default=10, help="the longest it may take")
     parser.add_argument("--processes", type=int, default=None, help="one for each core")
     parser.add_argument("--seed", type=int, help="simulate this one alone, and tell of it")
+    parser.add_argument("--twice", action="store_true",
+                        help="run each again, and see that it takes the same course")
     parser.add_argument("--store", default="sqlite://", help="the store's URL")
     return parser
 

@@ -49,6 +49,10 @@ POLICIES = {
 }
 
 
+MARK = "ä"
+"""What every value ends with that a user enters."""
+
+
 class Late(NamedTuple):
     """A change whose transaction is still open; it ends before the order of changes reaches
     `until`."""
@@ -133,7 +137,7 @@ def _cents(amount: Decimal) -> Decimal:
 def tokens(value: Any) -> set[str]:
     """The tokens in a value, however deep."""
     if isinstance(value, str):
-        return {value} if value.endswith("ä") else set()
+        return {value} if value.endswith(MARK) else set()
     if isinstance(value, dict):
         return set().union(*(tokens(v) for v in value.values())) if value else set()
     if isinstance(value, list | tuple):

@@ -65,6 +65,8 @@ class Rates:
     edited_between_pages: float = 0  # some record is edited while a pull goes on
     committed_late: float = 0  # an edit shows behind the cursor
     cursor_expired: float = 0  # the system won't go on from where we were
+    overtaken: float = 0  # the process stalls, and another one takes over its lease
+    clock_jumped: float = 0  # our clock is set, by a minute and a half or an hour, either way
     store_failed: float = 0  # the store's disk is full, or another program holds it too long
     died: float = 0  # the process is killed before or after a call, a commit or a step
 
@@ -76,7 +78,7 @@ class Rates:
                       for f in fields(cls)})
 
 
-_LESS = {"died": 0.08, "store_failed": 0.08}
+_LESS = {"died": 0.08, "store_failed": 0.08, "overtaken": 0.3}
 
 
 @dataclass(slots=True)
@@ -124,6 +126,10 @@ class Users(Protocol):
 
     def meddle(self, system: Books, object: str, external_id: str | None) -> None:
         """Edit the record named, or any one of the object."""
+        ...
+
+    def overtake(self) -> None:
+        """Let the lease run out, and another process sync meanwhile."""
         ...
 
     def to_create(self, system: Books, object: str,
@@ -188,6 +194,11 @@ class FaultyAdapter(MemoryAdapter):
         return WriteResult(WriteStatus.CREATED, row.record())
 
     def write(self, batch: Batch) -> list[WriteResult]:
+        # No one can hold back a call that is on its way; a system that can't tell a repeated create
+        # from a new one would make it twice.
+        if (self.kind.unique or batch.operation is not Operation.CREATE) \
+                and self.faults.happens("overtaken"):
+            self.users.overtake()
         if self.faults.happens("away_on_write"):
             return _told(WriteStatus.RETRY, batch)
         for intent in batch.intents:
@@ -205,6 +216,8 @@ class FaultyAdapter(MemoryAdapter):
             self.faults.crash(f"written {batch.object}")
         told = [(i.key, r.status.value) for i, r in zip(batch.intents, results, strict=False)]
         self.faults.note(f"write {batch.operation} {batch.object} {told}")
+        if self.faults.happens("overtaken"):
+            self.users.overtake()
         if made < len(batch.intents) or self.faults.happens("lost_answer"):
             return _told(WriteStatus.UNKNOWN, batch)
         return results

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from connector.domain.policies import CRM, ERP, Role, other
 from connector.domain.records import Change
-from connector.errors import SafetyStopped
+from connector.errors import LeaseLost, SafetyStopped
 from connector.testing.torture.company import ACCEPTED, OBJECTS
 from connector.testing.torture.stage import Stage
 
@@ -386,6 +386,22 @@ def _fault(name: str, *, create: bool) -> None:
 for _name in ("lost_answer", "half_written", "refused", "away_on_write"):
     for _create in (True, False):
         _fault(_name, create=_create)
+
+
+@on_both_sides
+def overtaken(stage: Stage, role: Role) -> Run:
+    linked, there = _linked(stage), other(role)
+    stage.edit(role, "customer", linked[role])
+    stage.boundaries.once["overtaken"] = 1
+    stage.meddling.append(lambda: stage.edit(there, "customer", linked[there]))
+
+    def goes_on() -> None:
+        with suppress(LeaseLost):
+            stage.sync()
+        stage.edit(role, "customer", linked[role])
+        stage.sync()
+
+    return goes_on
 
 
 @scenario

@@ -123,6 +123,11 @@ class Stage(World):
         """What the scenario has told somebody to do at this moment."""
         self.meddled()
 
+    def overtake(self) -> None:
+        """See `World`; first somebody does what the scenario has told him."""
+        self.meddled()
+        super().overtake()
+
     def meddled(self) -> None:
         """Let everybody have done what he was told to do."""
         while self.meddling:

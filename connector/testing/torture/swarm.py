@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Any
 
+import structlog
 from sqlalchemy import delete
 
 from connector.errors import ConnectorError
@@ -18,10 +20,10 @@ from connector.store.open import open_store
 from connector.store.tables import metadata
 from connector.store.unit_of_work import SqlStore
 from connector.testing.clock import VirtualClock
+from connector.testing.torture.company import MARK
 from connector.testing.torture.faults import Died, Faults, Rates, Stuck
 from connector.testing.torture.rest import rest, settled
 from connector.testing.torture.users import Crowded
-from connector.testing.torture.world import World
 
 
 @dataclass(slots=True)
@@ -59,6 +61,20 @@ class Total:
             self.failed.append(report)
 
 
+class Said:
+    """I10: what the log says, none of which may be a value that a user entered."""
+
+    def __init__(self) -> None:
+        self.violations: list[str] = []
+
+    def __call__(self, _log: object, _level: str, event: MutableMapping[str, Any]) -> str:
+        """Look at one entry, and keep it from being shown."""
+        told = str(dict(event))
+        if MARK in told:
+            self.violations.append(f"I10: the log says {told}")
+        raise structlog.DropEvent
+
+
 def run_seed(seed: int, store: SqlStore) -> Report:
     """Simulate one seed in a store that is emptied first; the same seed gives the same digest."""
     emptied(store)
@@ -66,17 +82,21 @@ def run_seed(seed: int, store: SqlStore) -> Report:
     faults = Faults(chance, Rates.drawn(chance))
     world = Crowded(chance, faults, store)
     rounds = 0
+    said = Said()
+    structlog.configure(processors=[said])
     try:
         for _ in range(chance.randint(3, 8)):
             for _ in range(chance.randint(1, 6)):
                 world.act()
             _attempt(world)
         faults.on = False
+        world.clock.sleep(2 * max(JUMPS))
         world.mend()
         rounds = rest(world)
         violations = settled(world)
     except (Exception, Stuck) as error:
         violations = [*world.violations, f"I6: it breaks off: {_told(error)}"]
+    violations += said.violations
     digest = hashlib.sha256("\n".join(faults.trace).encode()).hexdigest()
     return Report(seed, violations, faults.count, world.edits.number, faults.writes, rounds,
                   digest)
@@ -95,8 +115,14 @@ def emptied(store: SqlStore) -> SqlStore:
     return store
 
 
-def _attempt(world: World) -> None:
+JUMPS = -90, 3600, -3600
+"""Seconds by which our clock may be set; a lease that a dead one has left lasts so much longer."""
+
+
+def _attempt(world: Crowded) -> None:
     """A sync that may fail or die on the way."""
+    if world.faults.happens("clock_jumped"):
+        world.clock.sleep(world.chance.choice(JUMPS))
     world.clock.sleep(90)
     with suppress(ConnectorError, Died):
         world.engine().sync(safety_stop=False)

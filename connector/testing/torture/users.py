@@ -48,8 +48,16 @@ class Crowded(World):
             self.edit(role, object, self.chance.choice(living))
         elif what < 0.92 and object not in LINES:
             self.spoil(role, object, self.chance.choice(living))
+        elif what < 0.94 and (deleted := self._deleted(role, object)):
+            self.undelete(role, object, self.chance.choice(deleted))
         else:
             self.delete(role, object, self.chance.choice(living))
+
+    def _deleted(self, role: Role, object: str) -> list[str]:
+        """The records that may be brought back: nothing stands in their place."""
+        there = {row.reference for row in self.rows(role, object) if not row.deleted}
+        return sorted(row.external_id for row in self.rows(role, object)
+                      if row.deleted and (row.reference is None or row.reference not in there))
 
     def _edit_both(self, role: Role, entity: str, external_id: str) -> None:
         """Both sides edit one record before the connector sees either, or one deletes it."""

@@ -13,6 +13,7 @@ from connector.adapters.memory import MemorySettings, Row
 from connector.domain.policies import CRM, ERP, EntityPolicy, Role
 from connector.engine.pair import Pair, Side
 from connector.engine.run import Engine
+from connector.engine.session import LEASE_TTL
 from connector.mapping.load import load_mappings
 from connector.mapping.transforms import REGISTRY
 from connector.store.unit_of_work import SqlStore
@@ -20,6 +21,7 @@ from connector.testing.clock import VirtualClock
 from connector.testing.torture.company import (
     KINDS,
     LINES,
+    MARK,
     OBJECTS,
     PARENTS,
     POLICIES,
@@ -57,6 +59,7 @@ class World:
         self.born: set[tuple[Role, str, str]] = set()  # records that a user made
         self.spoiled: set[tuple[Role, str, str]] = set()
         self.violations: list[str] = []
+        self.overtaken = False
         self.systems = {role: Books(look_back=kinds[role].look_back) for role in (CRM, ERP)}
         self.pair = Pair("torture", self._side(CRM), self._side(ERP), policies)
 
@@ -67,9 +70,18 @@ class World:
 
     def engine(self) -> Engine:
         """The connector, freshly started."""
-        self.faults.alive = True
+        self.faults.alive, self.overtaken = True, False
         return Engine(self.pair, WatchedStore(self.store, self.faults), self.clock,
                       crash=self.faults.crash, in_flight=0)
+
+    def overtake(self) -> None:
+        """The process stalls until its lease has run out, and another one syncs meanwhile, in
+        peace; what stalled goes on as if nothing had happened."""
+        self.overtaken = True
+        on, self.faults.on = self.faults.on, False
+        self.clock.sleep(2 * LEASE_TTL)
+        Engine(self.pair, self.store, self.clock, in_flight=0).sync(safety_stop=False)
+        self.faults.on = on
 
     # ---- what is done in the systems
 
@@ -117,6 +129,12 @@ class World:
         self.edits.number += 1
         self.faults.note(f"delete {role} {object} {external_id}")
 
+    def undelete(self, role: Role, object: str, external_id: str) -> None:
+        """A user brings a deleted record back as it was."""
+        self.systems[role].put(object, external_id, {})
+        self.edits.number += 1
+        self.faults.note(f"undelete {role} {object} {external_id}")
+
     def spoil(self, role: Role, object: str, external_id: str) -> None:
         """Somebody enters what nobody can read."""
         self.systems[role].unlock(object, external_id)
@@ -138,7 +156,7 @@ class World:
 
     def token(self) -> str:
         """A value that nobody has given yet."""
-        token = f"t{len(self.edits.given)}ä"
+        token = f"t{len(self.edits.given)}{MARK}"
         self.edits.given.add(token)
         return token
 
@@ -157,7 +175,7 @@ class World:
         """What the system makes of a new record. A child may not be made before its parent, and
         nothing that was read there before, and has no counterpart yet."""
         role: Role = CRM if system is self.systems[CRM] else ERP
-        if object == OBJECTS[role]["customer"]:
+        if object == OBJECTS[role]["customer"] and not self.overtaken:
             self.violations.extend(
                 f"I2: {object} was made for {payload[VAT[role]]}, which {ext} was read as before"
                 for ext in self._known(role, payload[VAT[role]]))
