@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import fields
 
+from connector.testing.torture.faults import Rates
 from connector.testing.torture.swarm import Total, run_seeds
 
 FOUND_SOMETHING = (59, 140, 205, 327, 451, 571, 589)
@@ -16,8 +18,8 @@ def test_no_invariant_breaks() -> None:
     for report in run_seeds([*range(30), *FOUND_SOMETHING]):
         total.add(report)
     assert {report.seed: report.violations for report in total.failed} == {}
-    assert min(total.faults.values()) > 10
-    assert len(total.faults) == 11
+    assert min(total.faults.values()) > 5
+    assert len(total.faults) == len(fields(Rates))
     assert total.most_rounds <= 10
 
 

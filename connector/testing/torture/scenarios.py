@@ -366,6 +366,19 @@ def read_in_between_pages(stage: Stage) -> Run:
     return stage.sync
 
 
+@scenario
+def committed_late_while_a_pull_goes_on(stage: Stage) -> Run:
+    first, second, third = (stage.customer(CRM) for _ in range(3))
+    stage.agree()
+    stage.look_back(CRM, 2)
+    stage.change(CRM, "accounts", first, {"title": stage.token()}, lasts=2)
+    stage.edit(CRM, "customer", second)
+    stage.meddling += [lambda: stage.edit(CRM, "customer", second),
+                       lambda: stage.edit(CRM, "customer", third)]
+    stage.boundaries.once["edited_between_pages"] = 1
+    return stage.sync
+
+
 def _fault(name: str, *, create: bool) -> None:
     """Register a scenario in which a write meets a fault once."""
     def meets(stage: Stage) -> Run:

@@ -25,7 +25,7 @@ from connector.testing.torture.company import (
     VAT,
     tokens,
 )
-from connector.testing.torture.faults import Faults, Kind, Rates
+from connector.testing.torture.faults import Faults, FaultyAdapter, Kind, Rates
 from connector.testing.torture.rest import until_idle
 from connector.testing.torture.world import World, amount, in_use
 
@@ -71,6 +71,13 @@ class Stage(World):
         self.boundaries = boundaries
         self.meddling: list[Callable[[], object]] = []
         self.at_rest: dict[str, Callable[[], bool]] = {}  # what has to hold, by what is said else
+
+    def look_back(self, role: Role, changes: int) -> None:
+        """Let a system's changes show late, and pulls look back for them."""
+        self.systems[role].look_back = changes
+        adapter = self.pair.side(role).adapter
+        assert isinstance(adapter, FaultyAdapter)
+        adapter.look_back = changes
 
     # ---- what the users do
 
