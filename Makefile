@@ -69,6 +69,7 @@ bench-money: .venv/develop
 lock:
 	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --group build -o requirements.lock
 	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --group build --group dev -o requirements-dev.lock
+	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --group build --extra postgres --extra otel -o deploy/requirements.lock
 
 clean:
 	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import gc
-import logging
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-import structlog
-from pydantic import SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 import connector
 from connector.adapters.http import HttpSettings
@@ -23,7 +21,6 @@ from connector.alerts.watch import Channel, Watch
 from connector.alerts.webhook import WebhookChannel
 from connector.config import (
     Config,
-    LogConfig,
     NewerWinsConfig,
     PairConfig,
     read_config,
@@ -32,12 +29,14 @@ from connector.config import (
 from connector.engine.pair import Pair, Side
 from connector.engine.run import Engine
 from connector.errors import ConfigInvalid
+from connector.logs import SECRETS, log_to_stderr
 from connector.mapping.compile import Mapping
 from connector.mapping.load import load_mappings
 from connector.mapping.transforms import REGISTRY, load_transforms
 from connector.mapping.yaml_file import YamlFile
 from connector.ports import Adapter, Clock, Store
 from connector.store.open import open_store
+from connector.tracing import Export
 
 _PRICED = {"quantity", "unit_price"}
 
@@ -63,6 +62,7 @@ class Connector:
     clock: Clock
     adapters: dict[str, Adapter] = field(default_factory=dict)
     _store: Store | None = None
+    _export: Export | None = None
 
     @property
     def base(self) -> Path:
@@ -73,7 +73,10 @@ class Connector:
     def store(self) -> Store:
         """The store, opened (and its schema brought up to date) when first asked for."""
         if self._store is None:
-            self._store = open_store(_store_url(self.config.store, self.base), self.clock)
+            url = self._looked_up({"store": self.config.store}, "the config")["store"]
+            password = urlsplit(url).password
+            SECRETS.add([password] if password else [])
+            self._store = open_store(_store_url(url, self.base), self.clock)
         return self._store
 
     def pair_name(self, wanted: str | None) -> str:
@@ -97,7 +100,7 @@ class Connector:
         conf = self.config.systems[system]
         kind: Any = adapter_class(conf.adapter)
         where = f"systems.{system}"
-        given = secret({"name": system, **conf.settings}, base=self.base, where=where)
+        given = self._looked_up({"name": system, **conf.settings}, where)
         try:
             settings = kind.settings_model.model_validate(given)
         except ValidationError as error:
@@ -105,6 +108,7 @@ class Connector:
             raise self.file.invalid(
                 ["systems", system, *first["loc"]],
                 f"{where}.{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+        SECRETS.add(_secrets_of(settings))
         if isinstance(settings, HttpSettings) and settings.budget is not None:
             settings = settings.counted_by(self.store)
         adapter: Adapter = kind(settings, self.clock)
@@ -174,6 +178,7 @@ class Connector:
     def engine(self, name: str, crash: Callable[[str], None] = lambda _point: None, *,
                patience: float = 0) -> Engine:
         """The engine for a pair; its runs wait for `patience` seconds where another one works."""
+        self._trace()
         return Engine(self.pair(name), self.store, self.clock, crash=crash, patience=patience)
 
     def shared(self) -> dict[tuple[str, str], list[tuple[str, str]]]:
@@ -187,13 +192,19 @@ class Connector:
                     found.setdefault(key, []).append((name, entity))
         return found
 
+    def _looked_up(self, raw: dict[str, Any], where: str) -> dict[str, Any]:
+        """Settings with their references looked up; what those stand for never stands in a log."""
+        given: dict[str, Any] = secret(raw, base=self.base, where=where)
+        SECRETS.add(_references(raw, given))
+        return given
+
     def watch(self) -> Watch:
         """Who looks for what people have to be told. Raises `ConfigInvalid`."""
         conf = self.config.alerts
         if conf is None:
             raise ConfigInvalid(f"{self.file.path}: there are no `alerts`.",
                                 hint="See docs/alerts.md.")
-        given = secret(conf.model_dump(), base=self.base, where="alerts")
+        given = self._looked_up(conf.model_dump(), "alerts")
         channels: list[Channel] = []
         for number, hook in enumerate(given["webhooks"]):
             try:
@@ -208,10 +219,19 @@ class Connector:
         pairs = {name: (pair.crm, pair.erp) for name, pair in self.config.pairs.items()}
         return Watch(self.store, self.clock, conf.rules, pairs, channels)
 
+    def _trace(self) -> None:
+        """Begin to trace, where the config says so."""
+        conf = self.config.traces
+        if conf is not None and self._export is None:
+            headers = self._looked_up(conf.headers, "traces.headers")
+            self._export = Export(conf.endpoint, headers, conf.sample_percent)
+
     def close(self) -> None:
         """Give connections back."""
         for adapter in self.adapters.values():
             adapter.close()
+        if self._export is not None:
+            self._export.close()
         if self._store is not None:
             self._store.close()
 
@@ -219,24 +239,34 @@ class Connector:
 def open_connector(path: Path, clock: Clock | None = None) -> Connector:
     """Read the config at `path` and wire what it says. Raises `ConfigInvalid`."""
     config, file = read_config(path)
-    log_to_stderr(config.log)
+    log_to_stderr(config.log.format, config.log.level)
     # A batch makes some hundred thousand small objects and no cycles: at its default threshold
     # the collector walks them all, again and again, for a tenth of a run's time.
     gc.set_threshold(100_000, 20, 100)
     return Connector(config, file, clock or SystemClock())
 
 
-def log_to_stderr(conf: LogConfig) -> None:
-    """Let the program's own log go to standard error, as the config says."""
-    shown: structlog.typing.Processor = structlog.processors.JSONRenderer() \
-        if conf.format == "json" else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars,
-                    structlog.processors.add_log_level,
-                    structlog.processors.TimeStamper(fmt="iso", utc=True), shown],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(
-            conf.level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr), cache_logger_on_first_use=False)
+def _references(raw: Any, given: Any) -> Iterator[str]:
+    """What the references in `raw` stand for, as looked up in `given`."""
+    if isinstance(raw, dict):
+        for key, value in raw.items():
+            yield from _references(value, given[key])
+    elif isinstance(raw, list):
+        for before, after in zip(raw, given, strict=True):
+            yield from _references(before, after)
+    elif isinstance(raw, str) and raw != given:
+        yield given
+
+
+def _secrets_of(settings: BaseModel) -> Iterator[str]:
+    """The secrets that stand in an adapter's settings, wherever they came from."""
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        for inner in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(inner, SecretStr):
+                yield inner.get_secret_value()
+            elif isinstance(inner, BaseModel):
+                yield from _secrets_of(inner)
 
 
 def _mail(given: dict[str, Any]) -> MailChannel:

@@ -302,6 +302,14 @@ class ServeConfig(_Strict):
     prefect_port: int = Field(default=4200, ge=1, le=65_535)
 
 
+class TracesConfig(_Strict):
+    """Where OpenTelemetry traces go, by OTLP over HTTP, and how many of the runs are traced."""
+
+    endpoint: str = Field(pattern=r"^https?://\S+$")
+    headers: dict[str, str] = Field(default_factory=dict)
+    sample_percent: int = Field(default=100, ge=1, le=100)
+
+
 class AlertWebhookConfig(_Strict):
     """A receiver of alerts by HTTP POST, signed as Standard Webhooks are."""
 
@@ -363,6 +371,7 @@ class Config(_Strict):
     log: LogConfig = LogConfig()
     serve: ServeConfig = ServeConfig()
     alerts: AlertsConfig | None = None
+    traces: TracesConfig | None = None
     systems: dict[str, SystemConfig] = Field(min_length=1)
     pairs: dict[str, PairConfig] = Field(min_length=1)
 

@@ -44,6 +44,7 @@ from connector.errors import (
     SystemUnreachable,
 )
 from connector.ports import Clock, Meter
+from connector.tracing import note, span
 
 T = TypeVar("T")
 _GROWING = wait_exponential_jitter(multiplier=0.2, max=10)
@@ -167,12 +168,13 @@ class Connection:
             retry=retry_if_exception(lambda e: isinstance(e, _Again)),
             stop=stop_after_attempt(self.settings.max_attempts), wait=self._wait,
             sleep=self._clock.sleep, before_sleep=self._told, reraise=True)
-        try:
-            return tries(self._once, call)
-        except _Again as last:
-            raise _last_word(call, last.error) from last.__cause__
-        except RetryLater as error:
-            raise _last_word(call, error) from error.__cause__
+        with span("call", system=self.settings.name, method=method, path=path.partition("?")[0]):
+            try:
+                return tries(self._once, call)
+            except _Again as last:
+                raise _last_word(call, last.error) from last.__cause__
+            except RetryLater as error:
+                raise _last_word(call, error) from error.__cause__
 
     def in_parallel(self, work: Callable[[Any], T], items: Sequence[Any]) -> list[T]:
         """`work` on each item, as many at a time as the settings allow; results in order."""
@@ -187,8 +189,9 @@ class Connection:
 
     def _told(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
+        kind = type(error.error if isinstance(error, _Again) else error).__name__
         structlog.get_logger().info("call is repeated", system=self.settings.name,
-                                    tries=state.attempt_number, error=str(error))
+                                    tries=state.attempt_number, error=kind)
 
     def _wait(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
@@ -203,6 +206,7 @@ class Connection:
                 status, got = response.status_code, response.headers
         except requests.RequestException as error:
             raise self._broken(call, error) from error
+        note(status=status)
         structlog.get_logger().debug("call", system=self.settings.name, method=call.method,
                                      path=call.path, status=status)
         return self._judged(call, status, got, content)

@@ -52,6 +52,7 @@ def serve(
     from connector.native.serving import serve as serve_app
     from connector.web.metrics import Figures
     from connector.web.receiver import create_app, open_receiver
+    from connector.web.watching import Watching
 
     with opened(context, interactive=False) as connector, ExitStack() as running:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -70,6 +71,10 @@ def serve(
             for pair in drains.keys() & set(pairs):
                 drains[pair].wake()
 
+        if connector.config.alerts is not None:
+            watching = Watching(connector.watch())
+            running.callback(watching.stop)
+            watching.start()
         receiver = open_receiver(connector, arrived, conf.deliveries_per_second)
         running.callback(receiver.close)
         figures = Figures(receiver, drains, connector.store, connector.config.pairs)

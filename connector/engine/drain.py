@@ -20,6 +20,7 @@ from connector.engine.pull import refreshed
 from connector.engine.reread import BATCH, rekey
 from connector.engine.session import Session
 from connector.errors import RecordFailed
+from connector.tracing import span
 
 
 def batches(session: Session, entity: str, planned: Planned,
@@ -84,8 +85,9 @@ def _work_off(session: Session, entity: str, gathered: Gathered, works: Sequence
         taken = sum(change.system == side.system for change in gathered.taken)
         if taken:
             session.count_read(entity, side.role, taken)
-    set_aside(session, entity, gathered, refused)
-    carry_out(session, entity, works)
+    with span("batch", entity=entity, records=len(gathered.taken)):
+        set_aside(session, entity, gathered, refused)
+        carry_out(session, entity, works)
 
 
 def set_aside(session: Session, entity: str, gathered: Gathered,

@@ -60,7 +60,7 @@ class Entries:
         """Park changes with what went wrong."""
         for change in changes:
             structlog.get_logger().info(
-                "record failed", run=self.session.run_id, record=change.trace_key,
+                "record failed", record=change.trace_key,
                 stage=failure.stage, error=type(failure).__name__)
             self.failures.append((change, failure.stage, type(failure).__name__, str(failure)))
             outcome = Outcome(OutcomeKind.FAILED, self.entity, self.pair.role_of(change.system),

@@ -19,6 +19,7 @@ from connector.engine.reread import BATCH, change_of, keyed, read, reread
 from connector.engine.session import Session
 from connector.errors import CursorExpired
 from connector.ports import UnitOfWork
+from connector.tracing import span
 
 
 def pull(session: Session, entity: str, side: Side, *, count: bool = True) -> None:
@@ -29,10 +30,11 @@ def pull(session: Session, entity: str, side: Side, *, count: bool = True) -> No
     """
     with session.store.begin() as uow:
         cursor = uow.cursor(session.pair.name, entity, side.system)
-    try:
-        _pull_from(session, entity, side, cursor, count=count)
-    except CursorExpired:
-        _pull_from(session, entity, side, None, count=count)
+    with span("pull", entity=entity, system=side.system):
+        try:
+            _pull_from(session, entity, side, cursor, count=count)
+        except CursorExpired:
+            _pull_from(session, entity, side, None, count=count)
 
 
 def _pull_from(session: Session, entity: str, side: Side, cursor: str | None, *,

@@ -44,6 +44,7 @@ from connector.engine.safety import stakes, stop_beyond, suspicious
 from connector.engine.session import LEASE_TTL, Observe, Session, unobserved
 from connector.errors import BudgetSpent, ConnectorError, LeaseHeld, ReauthRequired, RunFailed
 from connector.ports import Clock, Store
+from connector.tracing import span
 
 MAX_PASSES = 5
 BETWEEN_TRIES = 0.2
@@ -312,15 +313,17 @@ class Engine:
         session = Session(self.pair, FencedStore(self.store, self.pair.name, lease), self.clock,
                           uuid.uuid4().hex[:12], observe, self._crash, self._in_flight)
         started = self.clock.now()
-        log = structlog.get_logger().bind(run=session.run_id, pair=self.pair.name)
-        log.info("run started", trigger=trigger)
+        log = structlog.get_logger()
         self.run = Run(session.run_id, self.pair.name, trigger, RunState.RUNNING, started)
+        named = structlog.contextvars.bind_contextvars(run=session.run_id, pair=self.pair.name)
+        log.info("run started", trigger=trigger)
         try:
             with self.store.begin() as uow:
                 uow.abandon_runs(self.pair.name, started)
                 if trigger != "plan":
                     uow.save_run(self.run)
-            yield session
+            with span("run", run=session.run_id, pair=self.pair.name, trigger=trigger):
+                yield session
             with self.store.begin() as uow:
                 uow.admit([side.system for side in self.pair.sides])
             log.info("run ended", writes=session.written,
@@ -332,10 +335,10 @@ class Engine:
             if isinstance(error, ReauthRequired):
                 with self.store.begin() as uow:
                     uow.deny(error.system, error.message, self.clock.now())
-            log.info("run paused" if paused else "run failed", error=type(error).__name__,
-                     message=str(error))
+            log.info("run paused" if paused else "run failed", error=type(error).__name__)
             raise
         finally:
+            structlog.contextvars.reset_contextvars(**named)
             self.store.release_lease(self.pair.name, lease)
 
     def _lease(self) -> int:

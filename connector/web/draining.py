@@ -99,7 +99,7 @@ class Drain:
     def _failed(self, error: Exception) -> None:
         self.done.failures += 1
         self.done.error = f"{type(error).__name__}: {error}"
-        self._log.warning("drain failed", error=self.done.error)
+        self._log.warning("drain failed", error=type(error).__name__)
 
     def _later(self, *, longest: float = LONGEST, asked: float = 0) -> None:
         """Wait, longer each time in a row or as long as was asked for, and try again without

@@ -101,7 +101,7 @@ class Intake:
             new, pairs = self._kept(group)
         except Exception as error:  # whoever waits for an answer has to get one
             structlog.get_logger().error("deliveries could not be kept", number=len(group),
-                                         error=str(error))
+                                         error=type(error).__name__)
             _tell([(waiting, None) for waiting in group])
             return
         answers = list[tuple[_Waiting, bool | None]]()
@@ -146,7 +146,7 @@ class Intake:
                 dropped = uow.forget_deliveries(now - KEPT, PRUNED_AT_ONCE)
         except ConnectorError as error:
             structlog.get_logger().warning("old delivery IDs could not be dropped",
-                                           error=str(error))
+                                           error=type(error).__name__)
             dropped = 0
         if dropped < PRUNED_AT_ONCE:
             self._pruned_at = now

@@ -68,7 +68,7 @@ class Receiver:
             answer = _json(refused.status, {"error": str(refused)}, refused.headers)
         except ConnectorError as error:
             structlog.get_logger().error("a delivery was not kept", system=system,
-                                         error=str(error))
+                                         error=type(error).__name__)
             answer = _json(503, {"error": "try again later"}, {"Retry-After": "5"})
         known = system if system in self._adapters else ""
         self.counted[known, answer.status_code] += 1
@@ -96,7 +96,7 @@ class Receiver:
         except Exception as error:  # an adapter that others wrote: nobody gets a 500 for that
             reason = "it can't be read"
             structlog.get_logger().error("an adapter failed to read a delivery", system=system,
-                                         error=f"{type(error).__name__}: {error}")
+                                         error=type(error).__name__)
         raise Refused(401, reason)
 
     async def health(self, _request: Request) -> Response:

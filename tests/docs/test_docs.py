@@ -40,6 +40,7 @@ from connector.config import (
     SafetyStopConfig,
     ScheduleConfig,
     ServeConfig,
+    TracesConfig,
     read_config,
 )
 from connector.domain.entities import ENTITIES
@@ -138,7 +139,7 @@ def test_commands_that_a_page_shows_exist(page: Path) -> None:
                                    BecomesConfig, NewerWinsConfig, RoundingConfig,
                                    SafetyStopConfig, HttpSettings,
                                    WebhookSettings, SignatureSettings, BudgetSettings,
-                                   ServeConfig, ScheduleConfig, AlertsConfig,
+                                   ServeConfig, ScheduleConfig, AlertsConfig, TracesConfig,
                                    AlertWebhookConfig, AlertMailConfig])
 def test_every_setting_is_documented(model: type[BaseModel]) -> None:
     page = text("configuration.md")
