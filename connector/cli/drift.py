@@ -38,7 +38,7 @@ def reconcile(
     """Compare everything whatever the cursors say, tell what drifted, and repair it."""
     from connector.cli.runs import exit_as, print_run
 
-    with opened(context) as connector, progress(not json) as observe:
+    with opened(context, interactive=False) as connector, progress(not json) as observe:
         engine = connector.engine(connector.pair_name(pair))
         run, drift = engine.reconcile(entity or [], report_only=report_only,
                                       safety_stop=safety_stop, observe=observe)

@@ -13,6 +13,7 @@ from standardwebhooks import Webhook
 
 from tests.integration.conftest import Pair
 from tests.integration.test_cli import cli
+from tests.integration.test_serve import eventually, serving
 
 SECRET = "whsec_c2VjcmV0c2VjcmV0c2VjcmV0"
 
@@ -66,6 +67,31 @@ def test_a_parked_record_is_told_until_it_is_mended(
         ("alert.raised", "test"), ("alert.raised", "dead_letters"),
         ("alert.recovered", "dead_letters")]
     assert "Acme" not in json.dumps(taken)
+
+
+def test_serve_tells_by_itself_and_a_pair_that_is_denied_stops_alone(
+        pair: Pair, receiver: tuple[str, list[Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    url, taken = receiver
+    monkeypatch.setenv("ALERTS_SECRET", SECRET)
+    monkeypatch.setenv("OTHER_TOKEN", "revoked")
+    pair.crm("POST", "accounts", {"name": "Acme", "vatNumber": "DE1"})
+    pair.crm("POST", "accounts", {"name": "Broken", "email": "no address"})
+    text = pair.config.read_text(encoding="utf-8").replace("systems:\n", (
+        f"alerts:\n  dead_letters: 0\n  webhooks:\n    - url: {url}\n"
+        "      secret: env:ALERTS_SECRET\nsystems:\n  other:\n    adapter: native_crm\n"
+        f"    url: {pair.crm_url}\n    token: env:OTHER_TOKEN\n"), 1)
+    pair.config.write_text(text.replace("pairs:\n", (
+        "pairs:\n  second:\n    crm: other\n    erp: erp\n    entities: {product: {}}\n"), 1),
+        encoding="utf-8")
+    assert cli(pair, "sync", "--pair", "second").returncode == 4
+    assert cli(pair, "sync", "--pair", "main").returncode == 7
+    assert [row["display_name"] for row in pair.in_erp("customers")] == ["Acme"]
+    with serving(pair.config) as served:
+        eventually(lambda: len(taken) == 2)
+        assert served.end() == 0
+    assert sorted((m["type"], m["data"]["pair"], m["data"]["rule"], m["data"]["subject"])
+                  for m in taken) == [("alert.raised", "main", "dead_letters", ""),
+                                      ("alert.raised", "second", "credentials", "other")]
 
 
 def test_a_receiver_that_is_away_fails_the_check(pair: Pair,

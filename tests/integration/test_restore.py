@@ -35,7 +35,7 @@ def test_after_a_restore_and_a_reconcile_both_sides_agree(pair: Pair, tmp_path: 
     backup.rename(store)
     pair.connector = open_connector(pair.config, pair.connector.clock)
     pair.engine = pair.connector.engine("main")
-    run = pair.engine.sync(reconcile=True)
+    run, _ = pair.engine.reconcile()
     assert not any(run.writes.values()), run.writes
     pair.quiet()
     assert names(pair) == before
