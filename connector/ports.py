@@ -429,6 +429,10 @@ class UnitOfWork(Protocol):
         """Drop a run of which there is nothing to tell."""
         ...
 
+    def run(self, pair: str, run_id: str) -> Run | None:
+        """One run."""
+        ...
+
     def abandon_runs(self, pair: str, at: datetime) -> None:
         """Mark runs left running by a dead process."""
         ...
@@ -440,6 +444,16 @@ class UnitOfWork(Protocol):
 
     def history(self, pair: str, entity: str, canonical_id: str) -> list[HistoryEntry]:
         """The outcomes that touched a record, oldest first."""
+        ...
+
+    def written_in(self, pair: str, run_id: str, entity: str, after: str,
+                   limit: int) -> list[str]:
+        """The canonical IDs of the records that a run wrote, those after `after`, in order."""
+        ...
+
+    def writes(self, pair: str, entity: str,
+               canonical_ids: Collection[str]) -> dict[str, list[HistoryEntry]]:
+        """All outcomes that wrote these records, whatever the run, oldest first."""
         ...
 
     # conflicts

@@ -60,7 +60,8 @@ class NativeErp:
     capabilities = Capabilities(
         write_batch=500, read_batch=PAGE, look_back=timedelta(0), write_window=timedelta(0),
         idempotent_create=IdempotentCreate.UNIQUE_REFERENCE, deletions="archive", bulk=True,
-        webhooks="t-v1", change_times=True)
+        webhooks="t-v1", permanent=("quotations", "sales_orders", "deliveries", "invoices",
+                                    "stock_levels", "warehouses"), change_times=True)
 
     def __init__(self, settings: NativeErpSettings, clock: Clock, *, page: int = PAGE) -> None:
         self._http = Connection(settings, HeaderKey("X-Api-Key", settings.api_key), clock)

@@ -80,6 +80,8 @@ def _cell(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, timedelta):
         return f"{value.total_seconds():g} s"
+    if isinstance(value, tuple):
+        return ", ".join(value) or "none"
     return str(value) or "no"
 
 

@@ -19,6 +19,7 @@ from connector.cli import (
     runs,
     serve,
     setup,
+    undo,
     webhooks,
 )
 
@@ -48,6 +49,6 @@ def root(
     context.obj = config
 
 
-for module in (setup, runs, drift, serve, webhooks, alerts, review, letters, links, adapters,
-               native, demo):
+for module in (setup, runs, drift, undo, serve, webhooks, alerts, review, letters, links,
+               adapters, native, demo):
     module.register(app)

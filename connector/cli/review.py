@@ -111,8 +111,8 @@ def history(context: typer.Context, entity: Entity, record: Record, pair: PairNa
     rows = []
     for entry in entries:
         head = (entry.at, entry.run_id, entry.kind.value, f"read from {entry.side}")
-        rows += [(*head, entry.target or "", f"{c.path}: {_short(c.before)} → {_short(c.after)}",
-                  c.rule) for c in entry.changes]
+        rows += [(*head, entry.target or "", f"{c.path or 'the whole record'}: "
+                  f"{_short(c.before)} → {_short(c.after)}", c.rule) for c in entry.changes]
         if entry.reason or not entry.changes:
             rows.append((*head, "", "", entry.reason))
     print_table(f"{entity} {record} ({canonical_id})",

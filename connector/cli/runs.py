@@ -151,7 +151,8 @@ def print_actions(actions: Any) -> None:
         if not action.changes:
             rows.append((*head, "", action.reason))
         for i, change in enumerate(action.changes):
-            what = f"{change.path}: {_brief(change.before)} → {_brief(change.after)}"
+            what = (f"{change.path}: {_brief(change.before)} → {_brief(change.after)}"
+                    if change.path else "the whole record")
             rows.append((*(head if i == 0 else ("",) * 4), what, change.rule))
         rows += [("", "", "", "", _conflict(c), c.settled_by or "waits for a person")
                  for c in action.conflicts]

@@ -36,10 +36,16 @@ class ActionKind(StrEnum):
     NONE = "unchanged"
 
 
+UNDONE = "undone"
+"""The kind of a conflict that holds a difference which an undo made: nothing is carried over until
+a person has said so, or both sides agree."""
+
+
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """One field that a write changes: `path` is `phone` or `lines[10].quantity`; values are
-    canonical; `rule` says why the new value won."""
+    """One field that a write changes: `path` is `phone` or `lines[10].quantity`, or empty where the
+    whole record was deleted; values are canonical (a whole record is packed); `rule` says why the
+    new value won."""
 
     path: str
     before: Any
@@ -59,7 +65,7 @@ class FieldConflict:
     crm: Any
     erp: Any
     settled_by: str = ""
-    kind: str = "both_changed"  # both_changed | put_back | step_back | total_differs | ...
+    kind: str = "both_changed"  # both_changed | put_back | step_back | total_differs | undone | ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,8 @@ class Capabilities:
     Where `deletions` is `absence`, every pull reads all records there are, and a linked one that
     is no longer among them is gone. Every adapter refuses a write against an old version: where
     the system itself can't, the adapter reads the record anew just before it writes, and
-    `write_window` is the time in which it would overwrite someone else's edit.
+    `write_window` is the time in which it would overwrite someone else's edit. Records of the
+    objects in `permanent` can't be deleted or archived: documents that stay once they are made.
     """
 
     write_batch: int  # records in one write call
@@ -65,6 +66,7 @@ class Capabilities:
     deletions: str  # tombstone | archive | absence | none: how a deletion shows when pulling
     bulk: bool  # one call writes many records
     webhooks: str = ""  # how its webhooks are signed; empty where it sends none
+    permanent: tuple[str, ...] = ()
     change_times: bool = False  # every record tells when it last changed, by the server's clock
 
 

@@ -73,6 +73,15 @@ def value_at(entity: str, record: Record, path: str) -> Any:
     return None if line is None else line.get(name)
 
 
+def standing_at(entity: str, record: Record, path: str) -> Any:
+    """What a record holds at any path: the value of a field, or a whole line; None where it lacks
+    the line."""
+    if not (path.startswith("lines[") and path.endswith("]")):
+        return value_at(entity, record, path)
+    line_key, key = ENTITIES[entity].line_key, path.removeprefix("lines[").removesuffix("]")
+    return next((x for x in record.get("lines", ()) if str(x[line_key]) == key), None)
+
+
 def typed_value(entity: str, path: str, value: Any, like: Iterable[Any] = ()) -> Any:
     """A decided value, kept as text, as the canonical value of the field at `path`; an amount in
     the minor units of those it is `like`. Raises `ValueError` where it is none."""

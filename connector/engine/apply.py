@@ -32,13 +32,14 @@ from connector.ports import UnitOfWork
 _MADE = {WriteStatus.CREATED, WriteStatus.UPDATED, WriteStatus.DELETED}
 
 
-def carry_out(session: Session, entity: str, works: Sequence[Work], *,
-              follow: bool = True) -> None:
-    """Carry out works of one entity and, unless `follow` is false, what their results call for.
+def carry_out(session: Session, entity: str, works: Sequence[Work], *, follow: bool = True,
+              keeping: Keeping | None = None) -> None:
+    """Carry out works of one entity and, unless `follow` is false, what their results call for;
+    `keeping` takes the results in.
 
     Raises `RetryLater` where a system went away; what was not written stays in the inbox.
     """
-    keeping = Keeping(session, entity)
+    keeping = keeping or Keeping(session, entity)
     down: RetryLater | None = None
     unknown = False
     while works:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from connector.domain.actions import ActionKind, FieldChange, FieldConflict
+from connector.domain.actions import UNDONE, ActionKind, FieldChange, FieldConflict
 from connector.domain.entities import ENTITIES, pack
 from connector.domain.policies import CRM, ERP, OnDelete, Role, other
 from connector.domain.records import Operation
@@ -87,6 +87,8 @@ def _deleted(rules: Rules, group: Group, gone: Role) -> Work:
         return only(group, ActionKind.SKIP, f"its counterpart in the {gone} was deleted")
     if case.open:
         return _question(group, case)
+    if case.restores and case.asked == UNDONE:
+        return creation(rules, group, gone, case.record, reason="decided by a person")
     if case.restores and case.policy == "restore":
         return creation(rules, group, gone, case.record, reason=f"deleted in the {gone}; restored",
                         conflicts=_overruled(group, case))
@@ -98,7 +100,8 @@ def _deleted(rules: Rules, group: Group, gone: Role) -> Work:
 
 
 def _deletion(group: Group, case: _Case) -> Work:
-    return Work(group, [action_of(group, ActionKind.DELETE, case.survivor)],
+    was = FieldChange("", pack(ENTITIES[group.entity], case.record), None, "on_delete: propagate")
+    return Work(group, [action_of(group, ActionKind.DELETE, case.survivor, changes=[was])],
                 {case.survivor: Write(Operation.DELETE, {})}, base=group.base)
 
 
@@ -119,6 +122,8 @@ def _deactivation(rules: Rules, group: Group, case: _Case) -> Work:
 def _archived(rules: Rules, group: Group) -> Role | None:
     """The side on which the record was archived since both sides agreed that it is in use."""
     rule = rules.header.get("active")
+    if any(c.kind == UNDONE and c.path == "active" for c in group.conflicts):
+        return None
     if rule is None or not _has_a_say(rule) or (group.base or {}).get("active") is not True:
         return None
     idle = [role for role, seen in group.sides.items()

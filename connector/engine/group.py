@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from connector.domain.actions import Action
+from connector.domain.actions import UNDONE, Action
 from connector.domain.ledger import Conflict, ConflictState
 from connector.domain.policies import CRM, ERP, Role
 from connector.domain.records import Change, Link, Operation
@@ -51,13 +51,14 @@ class Group:
     came_back: set[Role] = field(default_factory=set)
     unarchived: set[Role] = field(default_factory=set)
     stale: dict[Role, frozenset[str]] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)  # paths at which an undo is making a difference
     depth: int = 0  # how many writes in a row followed from each other's results
 
     @property
     def decisions(self) -> dict[str, dict[str, Any]]:
         """What persons have decided, by path; values as canonical ones. A decision on a field
         holds for the values it was made on: where a side has moved since, it is asked anew."""
-        decided = {}
+        decided: dict[str, dict[str, Any]] = {path: {"hold": UNDONE} for path in self.holds}
         for conflict in self.conflicts:
             if conflict.state is not ConflictState.DECIDED or conflict.decision is None:
                 continue
@@ -69,6 +70,12 @@ class Group:
             if self._stands(conflict, decision):
                 decided[conflict.path] = decision
         return decided
+
+    @property
+    def holds(self) -> set[str]:
+        """The paths at which the sides differ because a person has undone what a run wrote."""
+        return self.held | {c.path for c in self.conflicts
+                            if c.kind == UNDONE and c.state is ConflictState.OPEN}
 
     def _stands(self, conflict: Conflict, decision: Mapping[str, Any]) -> bool:
         """Whether both sides hold what they held when they were decided upon, or, where an

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from connector.domain.actions import Action, ActionKind, Outcome, OutcomeKind
+from connector.domain.actions import Action, ActionKind, FieldChange, Outcome, OutcomeKind
 from connector.domain.entities import ENTITIES, pack, unpack
 from connector.domain.ledger import ConflictState
 from connector.domain.policies import CRM, ERP, Role, other
@@ -28,6 +28,7 @@ from connector.domain.records import (
     WriteResult,
     WriteStatus,
 )
+from connector.engine.answers import standing_at
 from connector.engine.derive import derived_change
 from connector.engine.entries import Entries
 from connector.engine.group import Group, Seen, Work
@@ -174,6 +175,7 @@ class Keeping(Entries):
                 group.sides[role] = _written(group, role, result.record, decoded)
                 self.link(group, role)
                 written = True
+                self._outcomes_uncounted(work, [a for a in work.actions if a.target == role])
         crm, erp = (group.sides[role].record if role in group.sides else None
                     for role in (CRM, ERP))
         if written and group.base is not None and crm is not None and erp is not None:
@@ -265,7 +267,7 @@ class Keeping(Entries):
         if work.ends or any(seen.record is None for seen in sides.values()):
             return None
         again = Group(self.entity, group.canonical_id, base, sides, linked=set(sides),
-                      depth=group.depth + 1)
+                      held=group.holds, depth=group.depth + 1)
         try:
             follow = decide(self.rules, again)
         except RecordFailed:
@@ -306,10 +308,11 @@ class Keeping(Entries):
 
     def _settle(self, work: Work, results: dict[Role, Result], refusal: str = "") -> None:
         """Every change of the work gets its one outcome."""
-        group = work.group
+        group, told = work.group, list[Action]()
         for change in group.changes:
             side = self.pair.role_of(change.system)
             action = self._answer(work, side)
+            told.append(action)
             kind = _OUTCOME[action.kind]
             asked = {c.path or c.kind for a in work.actions for c in a.conflicts
                      if not c.settled_by}
@@ -317,11 +320,12 @@ class Keeping(Entries):
             if asked:
                 kind = OutcomeKind.CONFLICT
                 reason = reason or f"conflict on {', '.join(sorted(asked))}"
-            self.outcome(change, kind, group.canonical_id, action.target, action.changes, reason)
+            self.outcome(change, kind, group.canonical_id, action.target,
+                         self._as_returned(work, action), reason)
             self.settled.append(change.id)
             self.succeeded.append(change.trace_key)
-        if not group.changes and results:
-            self._outcome_uncounted(work)
+        self._outcomes_uncounted(work, [action for action in work.actions
+                                        if action.target in results and action not in told])
 
     def _answer(self, work: Work, side: Role) -> Action:
         """The action that answers a change read on `side`: what was done to the other one."""
@@ -331,14 +335,23 @@ class Keeping(Entries):
                     return action
         return work.actions[0]
 
-    def _outcome_uncounted(self, work: Work) -> None:
-        for action in work.actions:
+    def _outcomes_uncounted(self, work: Work, actions: Iterable[Action]) -> None:
+        """What was written and answers no record read: else nobody could tell, or undo, it."""
+        for action in actions:
             if action.target is not None:
                 source = work.group.sides.get(other(action.target))
                 self.outcomes.append(Outcome(
                     _OUTCOME[action.kind], self.entity, other(action.target),
                     source.external_id if source else "", work.group.canonical_id, action.target,
-                    action.changes, "follows from what the other side returned", counted=False))
+                    self._as_returned(work, action), action.reason or
+                    "follows from what the other side returned", counted=False))
+
+    def _as_returned(self, work: Work, action: Action) -> tuple[FieldChange, ...]:
+        """The changes of an action with the values that the system made of them."""
+        seen = work.group.sides.get(action.target) if action.target in work.writes else None
+        if action.target is None or seen is None or seen.record is None:
+            return action.changes
+        return tuple(_returned(self.entity, seen.record, c) for c in action.changes)
 
     def _fail(self, work: Work, failure: RecordFailed) -> None:
         self.fail_group(work.group, failure, work.group.changes or self._stand_in(work.group))
@@ -451,6 +464,16 @@ def _written(group: Group, role: Role, now: RemoteRecord, decoded: dict[str, Any
     before = group.sides.get(role)
     return Seen(now.external_id, now.version, decoded,
                 changed_at=now.changed_at if before is None else before.changed_at)
+
+
+def _returned(entity: str, record: dict[str, Any], change: FieldChange) -> FieldChange:
+    """A change with what the system made of its value; of a line, of what was sent of it."""
+    if change.after is None or change.path == "":
+        return change
+    now = standing_at(entity, record, change.path)
+    if isinstance(now, dict) and isinstance(change.after, dict):
+        now = {name: now.get(name) for name in change.after}
+    return change if now == change.after else replace(change, after=now)
 
 
 def _declined_already(work: Work, results: dict[Role, Result], follow: Work) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from connector.domain.actions import FieldChange, FieldConflict
+from connector.domain.actions import UNDONE, FieldChange, FieldConflict
 from connector.domain.amounts import of_document
 from connector.domain.policies import CRM, ERP, Role, other
 from connector.domain.values import MISSING, Record
@@ -157,6 +157,11 @@ def _keeper_of_line(rules: Rules, merged: Merged, path: str, was: Record | None,
                     line: Record, given: _Given) -> Role | None:
     """The side whose having (or not having) the line stands."""
     decision, moments = given.on(path)
+    if decision is not None and "hold" in decision:
+        held = {holder: dict(line), other(holder): None}
+        merged.conflicts.append(FieldConflict(path, None if was is None else dict(was), held[CRM],
+                                              held[ERP], kind=UNDONE))
+        return None
     if decision is not None and "take" in decision:
         return decision["take"]  # type: ignore[no-any-return]
     if other(holder) not in rules.lines_writable:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from connector.domain.actions import FieldConflict
+from connector.domain.actions import UNDONE, FieldConflict
 from connector.domain.entities import Field
 from connector.domain.policies import CRM, ERP, NewerWins, Resolution, Role, other
 from connector.domain.values import MISSING, shown
@@ -49,7 +49,7 @@ def settle(rule: Rule, path: str, base: Any, values: Values,
     if crm == erp:
         return AGREED
     if decision is not None:
-        return _decided(decision)
+        return _decided(path, base, values, decision)
     verdict = _by_direction(rule, path, base, values) or _by_owner(rule, path, base, values) \
         or _by_change(rule, path, base, values, moments)
     return _unless_blank(rule, verdict, values)
@@ -60,7 +60,9 @@ def changed(base: Any, value: Any) -> bool:
     return base is MISSING or value != base
 
 
-def _decided(decision: Mapping[str, Any]) -> Verdict:
+def _decided(path: str, base: Any, values: Values, decision: Mapping[str, Any]) -> Verdict:
+    if "hold" in decision:
+        return Verdict("undone", conflict=_conflict(path, base, values, UNDONE, ""))
     if "value" in decision:
         return Verdict(DECISION, value=decision["value"])
     return Verdict(DECISION, winner=decision["take"])

@@ -42,6 +42,7 @@ from connector.engine.pull import pull, read_hinted
 from connector.engine.replay import records_of, take_up, take_up_due, take_up_edited
 from connector.engine.safety import stakes, stop_beyond, suspicious
 from connector.engine.session import LEASE_TTL, Observe, Session, unobserved
+from connector.engine.undo import plan_undo, undo
 from connector.errors import BudgetSpent, ConnectorError, LeaseHeld, ReauthRequired, RunFailed
 from connector.ports import Clock, Store
 from connector.tracing import span
@@ -104,6 +105,21 @@ class Engine:
                 self._agree(session, wanted, self._pulling(session, wanted),
                             safety_stop=safety_stop)
         return self._kept(session), drift
+
+    def undo(self, run_id: str, *, observe: Observe = unobserved) -> tuple[Run, list[Action]]:
+        """Put back what a run wrote, where nothing has changed since; returns what was left too,
+        each with its reason. Repeated after a crash it finishes. Raises `RunFailed` where there is
+        no such run, and what `sync` raises."""
+        with self._session("undo", observe) as session:
+            recover(session)
+            left = undo(session, run_id)
+        return self._kept(session, message=f"undoes run {run_id}"), left
+
+    def plan_undo(self, run_id: str, *, observe: Observe = unobserved) -> Plan:
+        """What an undo would put back, and what it would leave, without doing it."""
+        with self._session("plan", observe) as session:
+            actions = plan_undo(session, run_id)
+        return Plan(self.pair.name, self.clock.now(), actions)
 
     def plan(self, entities: Sequence[str] = (), *, observe: Observe = unobserved) -> Plan:
         """What a sync would do, without doing it: the systems are only read. What was read stays
@@ -353,14 +369,14 @@ class Engine:
                     raise
                 self.clock.sleep(BETWEEN_TRIES)
 
-    def _kept(self, session: Session, *, idle_too: bool = True) -> Run:
-        """The finished run; failed where a record read has no outcome, or more than one. One that
-        found nothing but echoes is kept only where `idle_too`."""
+    def _kept(self, session: Session, *, idle_too: bool = True, message: str = "") -> Run:
+        """The finished run, with a `message`; failed where a record read has no outcome, or more
+        than one. One that found nothing but echoes is kept only where `idle_too`."""
         astray = [f"{entity} from the {role}: {tally.read} read, "
                   f"{sum(tally.outcomes.values())} accounted for"
                   for (entity, role), tally in session.tallies.items() if not tally.accounted]
         state = RunState.FAILED if astray else RunState.COMPLETED
-        run = self._keep_run(session, self.run.trigger, state, "; ".join(astray))
+        run = self._keep_run(session, self.run.trigger, state, "; ".join(astray) or message)
         if not idle_too and not astray and _idle(run):
             with self.store.begin() as uow:
                 uow.forget_run(run.id)

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from sqlalchemy import Row, bindparam, delete, exists, select, update
 
-from connector.domain.actions import FieldChange, FieldConflict, Outcome, OutcomeKind, Tally
+from connector.domain.actions import UNDONE, FieldChange, FieldConflict, Outcome, OutcomeKind, Tally
 from connector.domain.ledger import (
     Conflict,
     ConflictState,
@@ -50,6 +50,11 @@ class LedgerRows(Rows):
     def forget_run(self, run_id: str) -> None:
         self.connection.execute(delete(runs).where(runs.c.id == run_id))
 
+    def run(self, pair: str, run_id: str) -> Run | None:
+        row = self.connection.execute(select(runs).where(
+            runs.c.pair == pair, runs.c.id == run_id)).one_or_none()
+        return None if row is None else _run(row)
+
     def abandon_runs(self, pair: str, at: datetime) -> None:
         self.connection.execute(
             update(runs).where(runs.c.pair == pair, runs.c.state == RunState.RUNNING.value)
@@ -71,10 +76,26 @@ class LedgerRows(Rows):
             select(outcomes).where(outcomes.c.pair == pair, outcomes.c.entity == entity,
                                    outcomes.c.canonical_id == canonical_id)
             .order_by(outcomes.c.id))
-        return [HistoryEntry(row.run_id, datetime.fromisoformat(row.at), OutcomeKind(row.kind),
-                             row.side, row.external_id, row.target,
-                             tuple(FieldChange(*change) for change in load(row.changes)),
-                             row.reason) for row in rows]
+        return [_entry(row) for row in rows]
+
+    def written_in(self, pair: str, run_id: str, entity: str, after: str,
+                   limit: int) -> list[str]:
+        rows = self.connection.execute(
+            select(outcomes.c.canonical_id).distinct().where(
+                outcomes.c.pair == pair, outcomes.c.run_id == run_id, outcomes.c.entity == entity,
+                outcomes.c.target.is_not(None), outcomes.c.canonical_id > after)
+            .order_by(outcomes.c.canonical_id).limit(limit))
+        return list(rows.scalars())
+
+    def writes(self, pair: str, entity: str,
+               canonical_ids: Collection[str]) -> dict[str, list[HistoryEntry]]:
+        query = select(outcomes).where(
+            outcomes.c.pair == pair, outcomes.c.entity == entity,
+            outcomes.c.target.is_not(None)).order_by(outcomes.c.id)
+        found: dict[str, list[HistoryEntry]] = {}
+        for row in self.where_in(query, outcomes.c.canonical_id, canonical_ids):
+            found.setdefault(row.canonical_id, []).append(_entry(row))
+        return found
 
     # conflicts
 
@@ -99,8 +120,8 @@ class LedgerRows(Rows):
                             "title": readable(title), "decision": None, "run_id": run_id,
                             "opened_at": moment(at), **stands})
             elif settled or load(sides) != {"base": kept.base, "crm": kept.crm,
-                                           "erp": kept.erp}:
-                moved.append({"b_id": kept.id, "decision": None, **stands})
+                                           "erp": kept.erp} or UNDONE == conflict.kind != kept.kind:
+                moved.append({"b_id": kept.id, "decision": None, "kind": conflict.kind, **stands})
         if new:
             self.many(conflicts.insert(), new)
         if moved:
@@ -216,6 +237,12 @@ class LedgerRows(Rows):
             self.connection.execute(update(inbox).where(
                 inbox.c.wanted == f"{letter.entity}:{letter.system}:{letter.external_id}")
                 .values(state="pending", wanted=None))
+
+
+def _entry(row: Row[Any]) -> HistoryEntry:
+    return HistoryEntry(row.run_id, datetime.fromisoformat(row.at), OutcomeKind(row.kind),
+                        row.side, row.external_id, row.target,
+                        tuple(FieldChange(*change) for change in load(row.changes)), row.reason)
 
 
 def _run(row: Row[Any]) -> Run:

@@ -173,6 +173,7 @@ outcomes = Table(
     Column("reason", Text, nullable=False),
     Column("counted", Boolean, nullable=False),
     Index("outcomes_record", "pair", "entity", "canonical_id"),
+    Index("outcomes_run", "pair", "run_id", "entity", "canonical_id"),
     sqlite_autoincrement=True,
 )
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
-from connector.domain.actions import FieldChange, FieldConflict, Outcome, OutcomeKind, Tally
+from connector.domain.actions import UNDONE, FieldChange, FieldConflict, Outcome, OutcomeKind, Tally
 from connector.domain.ledger import ConflictState, Run, RunState
 from connector.domain.records import Change, Link
 from connector.domain.retries import FIRST_WAIT
@@ -57,6 +57,38 @@ class LedgerSuite:
             == ("r1", OutcomeKind.UPDATED, "erp", "why", clock.now())
         assert [(c.path, c.before, c.after) for c in entry.changes] \
             == [("phone", None, "1"), ("credit_limit", "1.5", None)]
+
+    def test_what_a_run_wrote_is_found(self, store: Store, clock: VirtualClock) -> None:
+        names = [f"{i:04}" for i in range(600)]
+        changes = (FieldChange("phone", "1", "2", "why"),)
+        with store.begin() as uow:
+            uow.save_run(Run("r1", P, "cli", RunState.COMPLETED, clock.now()))
+            for run in ("r1", "r2"):
+                uow.add_outcomes(P, run, clock.now(), [
+                    Outcome(OutcomeKind.UPDATED, E, "crm", name, name, "erp", changes)
+                    for name in names] + [Outcome(OutcomeKind.SKIPPED, E, "crm", "z", "z")])
+            uow.add_outcomes(P, "r3", clock.now(), [
+                Outcome(OutcomeKind.UPDATED, E, "crm", "x", "x", "erp", changes)])
+            first = uow.written_in(P, "r1", E, "", 500)
+            assert first + uow.written_in(P, "r1", E, first[-1], 500) == names
+            assert uow.written_in(P, "r1", "contact", "", 9) == []
+            found = uow.writes(P, E, [*names, "z"])
+            assert set(found) == set(names)
+            assert [(e.run_id, e.changes) for e in found["0599"]] \
+                == [("r1", changes), ("r2", changes)]
+            kept = uow.run(P, "r1")
+            assert kept is not None
+            assert kept.id == "r1"
+            assert uow.run("other", "r1") is uow.run(P, "r9") is None
+
+    def test_an_undone_difference_keeps_its_kind(self, store: Store,
+                                                 clock: VirtualClock) -> None:
+        with store.begin() as uow:
+            for kind in ("both_changed", UNDONE):
+                uow.open_conflicts(P, E, "r", clock.now(),
+                                   [("1", "", FieldConflict("p", 0, 1, 2, kind=kind))])
+            (found,) = uow.conflicts(P)
+            assert found.kind == UNDONE
 
     def test_a_conflict_is_kept_once_and_follows_its_values(self, store: Store,
                                                            clock: VirtualClock) -> None:

@@ -18,6 +18,7 @@ def upgrade() -> None:
     _when_others_changed_a_record_last()
     _several_records_of_one_thing()
     _parked_records_tried_again()
+    _what_a_run_wrote()
     _webhooks()
     _connections()
     _alerts()
@@ -48,6 +49,10 @@ def _several_records_of_one_thing() -> None:
 def _parked_records_tried_again() -> None:
     op.add_column("dead_letters", sa.Column("next_try_at", sa.String(length=40), nullable=True))
     op.create_index("dead_letters_due", "dead_letters", ["pair", "next_try_at"])
+
+
+def _what_a_run_wrote() -> None:
+    op.create_index("outcomes_run", "outcomes", ["pair", "run_id", "entity", "canonical_id"])
 
 
 def _webhooks() -> None:
@@ -97,6 +102,7 @@ def _alerts() -> None:
 
 def downgrade() -> None:
     """Back to the first release's schema."""
+    op.drop_index("outcomes_run", "outcomes")
     op.drop_index("dead_letters_due", "dead_letters")
     op.drop_column("dead_letters", "next_try_at")
     op.drop_table("deliveries")

@@ -1,0 +1,464 @@
+"""Puts back what a run wrote, record by record, and only where nothing has changed since.
+
+What an undo leaves is a difference that a person wanted: the side written to holds its old value,
+the other one the new. A conflict of the kind `undone` holds it until a person says who is right, or
+both sides agree; it is opened, in one transaction with the intent, before the write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from connector.domain.actions import (
+    UNDONE,
+    Action,
+    ActionKind,
+    FieldChange,
+    FieldConflict,
+    Outcome,
+    OutcomeKind,
+)
+from connector.domain.entities import ENTITIES, pack, unpack
+from connector.domain.ledger import HistoryEntry
+from connector.domain.policies import CRM, ERP, Role, other
+from connector.domain.records import Change, Link, Operation, RemoteRecord
+from connector.domain.values import shown
+from connector.engine.answers import is_field, standing_at
+from connector.engine.apply import carry_out
+from connector.engine.before_images import Written, value_of, written_by
+from connector.engine.entries import LIVE
+from connector.engine.group import Group, Seen, Work, Write
+from connector.engine.intents import Outgoing
+from connector.engine.keep import Keeping, Results
+from connector.engine.merge import agreed
+from connector.engine.pair import Side
+from connector.engine.policy import step_back
+from connector.engine.present import decoded
+from connector.engine.reread import BATCH, read
+from connector.engine.session import Session
+from connector.engine.works import action_of, creation
+from connector.errors import RecordFailed, RunFailed
+from connector.ports import UnitOfWork
+
+MAX_ROUNDS = 5
+"""Times a record that keeps moving is looked at again."""
+
+Refused = dict[tuple[str, str], str]
+"""What a system said, by entity and canonical ID."""
+
+
+def undo(session: Session, run_id: str) -> list[Action]:
+    """Carry the undo of a run out; returns what was left, each with its reason. Raises `RunFailed`
+    where there is no such run, and what a sync raises."""
+    refused: Refused = {}
+    left: list[Action] = []
+    for entity, ids in [*_batches(session, run_id, reversed(session.pair.entities))]:
+        left += _undo_batch(session, run_id, entity, ids, refused, creates=False)
+    for entity, ids in [*_batches(session, run_id, session.pair.entities)]:
+        _undo_batch(session, run_id, entity, ids, refused, creates=True)
+    return left
+
+
+def plan_undo(session: Session, run_id: str) -> list[Action]:
+    """What an undo would do, and leave, without doing it."""
+    actions = []
+    for entity, ids in _batches(session, run_id, reversed(session.pair.entities)):
+        looked = _Undoing(session, run_id, entity, {}).look(ids)
+        actions += [a for work in looked.works for a in work.actions] + looked.left
+    return actions
+
+
+def _batches(session: Session, run_id: str,
+             entities: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+    with session.store.begin() as uow:
+        if uow.run(session.pair.name, run_id) is None:
+            raise RunFailed(f"There is no run {run_id}.", hint="See them with `connector status`.")
+    for entity in entities:
+        after = ""
+        while True:
+            with session.store.begin() as uow:
+                ids = uow.written_in(session.pair.name, run_id, entity, after, BATCH)
+            if not ids:
+                break
+            yield entity, ids
+            after = ids[-1]
+
+
+def _undo_batch(session: Session, run_id: str, entity: str, ids: Sequence[str],
+                refused: Refused, *, creates: bool) -> list[Action]:
+    undoing = _Undoing(session, run_id, entity, refused)
+    for _ in range(MAX_ROUNDS):
+        looked = undoing.look(ids)
+        works = [w for w in looked.works if creates == any(
+            write.operation is Operation.CREATE for write in w.writes.values())]
+        if not works:
+            break
+        undoing.tie_the_dead(works)
+        carry_out(session, entity, works, follow=False,
+                  keeping=_Keeping(session, entity, refused, looked.moved))
+    else:
+        looked.left += [action_of(w.group, ActionKind.SKIP, reason="it keeps changing")
+                        for w in works]
+    return looked.left
+
+
+@dataclass(slots=True)
+class _Looked:
+    """What can be undone now, what can't, and which records have moved in other fields."""
+
+    works: list[Work] = field(default_factory=list)
+    left: list[Action] = field(default_factory=list)
+    moved: set[tuple[str, str]] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class _Case:
+    """One record: both sides as they are now, and why nothing, or some of it, is put back."""
+
+    group: Group
+    images: dict[Role, Written]
+    later: list[HistoryEntry]
+    done: dict[tuple[Role | None, str], Any]  # what this undo has put back, as the system took it
+    reasons: list[str] = field(default_factory=list)
+
+
+class _Undoing:
+    """The records of one entity that a run wrote."""
+
+    def __init__(self, session: Session, run_id: str, entity: str, refused: Refused) -> None:
+        self.session, self.run_id, self.entity, self.refused = session, run_id, entity, refused
+        self.pair, self.rules = session.pair, session.pair.rules[entity]
+        self.spec = ENTITIES[entity]
+
+    @property
+    def why(self) -> str:
+        """The reason that stands in the outcomes."""
+        return f"undoes run {self.run_id}"
+
+    def look(self, ids: Sequence[str]) -> _Looked:
+        """Read the records as they are, and decide what can be put back."""
+        out = _Looked()
+        with self.session.store.begin() as uow:
+            entries = uow.writes(self.pair.name, self.entity, ids)
+            links = uow.links_by_canonical(self.pair.name, self.entity, ids)
+            snapshots = uow.snapshots(self.pair.name, self.entity, ids)
+            conflicts = uow.conflicts(self.pair.name, entity=self.entity, canonical_ids=ids,
+                                      states=LIVE)
+        groups = {cid: Group(self.entity, cid, unpack(self.spec, snapshots[cid].record)
+                             if cid in snapshots else None) for cid in ids}
+        for conflict in conflicts:
+            groups[conflict.canonical_id].conflicts.append(conflict)
+        for side in self.pair.sides:
+            self._present(side, groups, links, out)
+        for cid in ids:
+            mine = entries.get(cid, [])
+            first = next(i for i, e in enumerate(mine) if e.run_id == self.run_id)
+            later = [e for e in mine[first:] if e.run_id != self.run_id and e.reason != self.why]
+            done = {(e.target, c.path): value_of(self.spec, c.path, c.after)
+                    for e in mine if e.reason == self.why for c in e.changes if c.path}
+            self._decide(_Case(groups[cid], written_by(self.spec, self.run_id, mine), later, done),
+                         mine, out)
+        return out
+
+    def _present(self, side: Side, groups: dict[str, Group], links: dict[str, list[Link]],
+                 out: _Looked) -> None:
+        """Add one side, as it is now, to the groups."""
+        mine = {cid: next((x for x in links.get(cid, ()) if x.system == side.system
+                           and not x.alias), None) for cid in groups}
+        now = read(self.session, self.entity, side.role,
+                   [link.external_id for link in mine.values() if link is not None])
+        there = {ext: record for ext, record in now.items() if record and not record.deleted}
+        by_id = {link.external_id: link for link in mine.values() if link is not None}
+        with self.session.store.begin() as uow:
+            known: list[tuple[RemoteRecord, Any]] = [
+                (record, unpack(self.spec, by_id[ext].seen or {})) for ext, record in there.items()]
+            records = decoded(self.session, uow, self.entity, side, known)
+            waiting = uow.inbox_by_external(self.pair.name, self.entity, side.system, list(by_id))
+        for cid, link in mine.items():
+            if link is None:
+                continue
+            ext, group = link.external_id, groups[cid]
+            record = records.get(ext)
+            group.linked.add(side.role)
+            if isinstance(record, RecordFailed):
+                group.sides[side.role] = Seen(ext, "", None)
+                self.refused.setdefault((self.entity, cid), str(record))
+                continue
+            version = there[ext].version if ext in there else link.version
+            group.sides[side.role] = Seen(ext, version, record, changed_at=link.changed_at)
+            seen = None if link.seen is None else unpack(self.spec, link.seen)
+            if ext in waiting or record != seen:
+                out.moved.add((side.system, ext))
+
+    # ---- one record
+
+    def _decide(self, case: _Case, entries: Sequence[HistoryEntry], out: _Looked) -> None:
+        group = case.group
+        if (self.entity, group.canonical_id) in self.refused:
+            case.reasons.append(self.refused[self.entity, group.canonical_id])
+        elif not group.sides:
+            case.reasons.append("it is not linked any more")
+        else:
+            work = self._work(case, entries)
+            if work is not None and work.writes:
+                out.works.append(work)
+        if case.reasons:
+            out.left.append(action_of(group, ActionKind.SKIP, reason="; ".join(
+                dict.fromkeys(case.reasons))))
+
+    def _work(self, case: _Case, entries: Sequence[HistoryEntry]) -> Work | None:
+        made = [role for role, image in case.images.items() if image.created]
+        gone = [role for role, image in case.images.items() if image.removed is not None]
+        if made and not gone:
+            return self._unmade(case, made)
+        if gone and not made:  # where both sides are, the next look makes the other one
+            absent = [role for role in gone if not self._stands(case.group, role)]
+            return self._made_again(case, (absent or gone)[0], entries)
+        if made and gone:
+            return None  # it came and went within the run
+        return self._put_back(case, {})
+
+    def _unmade(self, case: _Case, made: Sequence[Role]) -> Work | None:
+        """A record that the run made, on one side or on both: it goes again, archived where the
+        system archives, else deleted."""
+        group, instead, deleted = case.group, dict[Role, dict[str, tuple[Any, Any]]](), list[Role]()
+        for role in made:
+            seen = group.sides.get(role)
+            if seen is None or seen.record is None:
+                continue
+            archives = self._archives(role)
+            if archives and seen.record.get("active") is False:
+                continue
+            case.reasons += self._stays(case, role, seen.record)
+            instead[role] = {"active": (True, False)} if archives else {}
+            deleted += [] if archives else [role]
+        if case.reasons or not instead:
+            return None
+        work = self._put_back(case, instead) or Work(group, [], base=group.base)
+        for role in deleted:
+            was = FieldChange("", pack(self.spec, group.sides[role].record or {}), None, self.why)
+            held = [] if other(role) in deleted else self._whole(group, role, "deleted")
+            work.writes[role] = Write(Operation.DELETE, {})
+            work.actions.append(action_of(group, ActionKind.DELETE, role, reason=self.why,
+                                          changes=[was], conflicts=held))
+        return work
+
+    def _stands(self, group: Group, role: Role) -> bool:
+        return role in group.sides and group.sides[role].record is not None
+
+    def _archives(self, role: Role) -> bool:
+        active = self.rules.header.get("active")
+        return role in self.rules.archives and active is not None and role in active.writable
+
+    def _stays(self, case: _Case, role: Role, record: dict[str, Any]) -> list[str]:
+        """Why a record that the run made can't go."""
+        side, image = self.pair.side(role), case.images[role]
+        if side.mappings[self.entity].object in side.adapter.capabilities.permanent:
+            return [f"the {role} never deletes such a record"]
+        if role in self.rules.archives and not self._archives(role):
+            return [f"the {role} can't archive it"]
+        if case.later:
+            return [f"run {case.later[0].run_id} has changed it since"]
+        now = {path: standing_at(self.entity, record, path) for path in image.fields}
+        return [f"{path} of the {role} has changed since, to {shown(now[path])}"
+                for path, (_, after) in image.fields.items() if not _same(now[path], after)]
+
+    def _whole(self, group: Group, role: Role, told: Any) -> list[FieldConflict]:
+        """The conflict that holds a record which stands on one side only."""
+        counterpart = group.sides.get(other(role))
+        if counterpart is None:
+            return []
+        theirs = "deleted" if counterpart.record is None else pack(self.spec, counterpart.record)
+        if (theirs == "deleted") == (told == "deleted"):
+            return []
+        values = {role: told, other(role): theirs}
+        return [FieldConflict("", pack(self.spec, group.base or {}), values[CRM], values[ERP],
+                              kind=UNDONE)]
+
+    def _made_again(self, case: _Case, role: Role,
+                    entries: Sequence[HistoryEntry]) -> Work | None:
+        """A record that the run deleted: it comes up again as it was."""
+        group, removed = case.group, case.images[role].removed
+        assert removed is not None
+        seen = group.sides.get(role)
+        if seen is not None and seen.record is not None:
+            if seen.record.get("active") is False and removed.get("active") is True:
+                return self._put_back(case, {role: {"active": (False, True)}})
+            return None
+        if case.later:
+            case.reasons.append(f"run {case.later[0].run_id} has written it since")
+            return None
+        if other(role) not in group.sides:
+            source = next((e for e in entries if e.target == role), None)
+            if source is None or not source.external_id:
+                case.reasons.append("nothing is known of its counterpart")
+                return None
+            group.sides[other(role)] = Seen(source.external_id, "", None)
+        besides = self._put_back(case, {})
+        work = creation(self.rules, group, role, removed, reason=self.why,
+                        conflicts=self._whole(group, role, pack(self.spec, removed)))
+        if besides is not None:
+            work.actions += besides.actions
+            work.writes.update(besides.writes)
+        work.base = removed
+        return work
+
+    def tie_the_dead(self, works: Sequence[Work]) -> None:
+        """Keep the link of a record that is no more before its counterpart is made again: a crash
+        after that must not take it for a living one."""
+        links = [Link(self.entity, w.group.canonical_id, self.pair.side(role).system,
+                      seen.external_id, seen.version, None)
+                 for w in works for role, seen in w.group.sides.items()
+                 if seen.record is None and role not in w.group.linked]
+        if links:
+            with self.session.store.begin() as uow:
+                uow.save_links(self.pair.name, links)
+
+    # ---- fields
+
+    def _put_back(self, case: _Case,
+                  instead: dict[Role, dict[str, tuple[Any, Any]]]) -> Work | None:
+        """The old values of the fields that hold what the run wrote; `instead` gives, for a side,
+        what is to be put back there in the place of its fields: (after, before) by path."""
+        group, wanted = case.group, dict[Role, dict[str, FieldChange]]()
+        for role, seen in group.sides.items():
+            if seen.record is None:
+                continue
+            image = case.images.get(role)
+            fields = instead.get(role, {} if image is None or image.created else {
+                path: (after, before) for path, (before, after) in image.fields.items()})
+            for path, (after, before) in fields.items():
+                if self._may(case, role, path, before, after):
+                    now = standing_at(self.entity, seen.record, path)
+                    wanted.setdefault(role, {})[path] = FieldChange(path, now, before, self.why)
+        if wanted:
+            return self._update(group, wanted)
+        # No other conflict of the record is ended by what is done about the whole of it.
+        group.conflicts = [c for c in group.conflicts if c.path == "" and c.kind == UNDONE]
+        return None
+
+    def _may(self, case: _Case, role: Role, path: str, before: Any, after: Any) -> bool:
+        """Whether a field can be put back; why not is told, unless it holds the old value."""
+        record = case.group.sides[role].record
+        assert record is not None
+        now = standing_at(self.entity, record, path)
+        if _same(now, before) or ((role, path) in case.done
+                                  and _same(now, case.done[role, path])):
+            return False
+        again = next((e for e in case.later if e.target == role
+                      and any(_overlap(c.path, path) for c in e.changes)), None)
+        rule = (self.rules.lines if path.startswith("lines[") else self.rules.header).get(
+            path.rpartition(".")[2])
+        if again is not None:
+            case.reasons.append(f"run {again.run_id} has written {path} of the {role} since")
+        elif not _same(now, after):
+            case.reasons.append(f"{path} of the {role} has changed since, to {shown(now)}")
+        elif is_field(self.entity, path) and (rule is None or role not in rule.writable):
+            case.reasons.append(f"{path} can't be written in the {role} any more")
+        elif rule is not None and rule.field.forward_only and step_back(rule.field, now, before):
+            case.reasons.append(f"{path} of the {role} only goes forward: it stays {shown(now)}")
+        else:
+            return True
+        return False
+
+    def _update(self, group: Group, wanted: dict[Role, dict[str, FieldChange]]) -> Work:
+        writes, records = dict[Role, Write](), dict[Role, dict[str, Any]]()
+        for role, seen in group.sides.items():
+            if seen.record is not None:
+                changed = self._changed(seen.record, wanted.get(role, {}))
+                records[role] = {**seen.record, **changed}
+                if changed:
+                    writes[role] = Write(Operation.UPDATE, changed)
+        conflicts = self._held(group, wanted, records)
+        group.held = {c.path for c in conflicts}
+        paths = {path for changes in wanted.values() for path in changes}
+        group.conflicts = [c for c in group.conflicts if c.kind == UNDONE
+                           and (c.path in group.held or c.path in paths or not c.path)]
+        actions = [action_of(group, ActionKind.UPDATE, role, reason=self.why,
+                             changes=wanted[role].values(), conflicts=conflicts)
+                   for role in writes]
+        base = group.base
+        if base is not None and len(records) == 2:
+            base = agreed(self.rules, base, records[CRM], records[ERP])
+        return Work(group, actions, writes, base=base)
+
+    def _changed(self, record: dict[str, Any], wanted: dict[str, FieldChange]) -> dict[str, Any]:
+        """The part of a record that is written: header fields, and the whole list of lines."""
+        changed = {path: c.after for path, c in wanted.items() if not path.startswith("lines[")}
+        inner = {path: c.after for path, c in wanted.items() if path.startswith("lines[")}
+        if not inner:
+            return changed
+        key = self.spec.line_key
+        lines = {str(line[key]): (line[key], dict(line)) for line in record.get("lines", ())}
+        for path, value in inner.items():
+            name, _, column = path.removeprefix("lines[").partition("]")
+            if column:
+                lines[name][1][column.removeprefix(".")] = value
+            elif value is None:
+                lines.pop(name, None)
+            else:
+                lines[name] = value[key], dict(value)
+        changed["lines"] = [line for _, line in sorted(lines.values(), key=lambda kept: kept[0])]
+        return changed
+
+    def _held(self, group: Group, wanted: dict[Role, dict[str, FieldChange]],
+              records: dict[Role, dict[str, Any]]) -> list[FieldConflict]:
+        """The conflicts that hold what both sides will differ in."""
+        if len(records) < 2:
+            return []
+        held = []
+        for path in sorted({path for changes in wanted.values() for path in changes}):
+            crm, erp = (standing_at(self.entity, records[role], path) for role in (CRM, ERP))
+            known = path.startswith("lines[") or all(path in r for r in records.values())
+            if known and not _same(crm, erp):
+                was = standing_at(self.entity, group.base or {}, path)
+                held.append(FieldConflict(path, was, crm, erp, kind=UNDONE))
+        return held
+
+
+def _same(now: Any, then: Any) -> bool:
+    """Whether two values are one; of a line, what `then` says of it."""
+    if isinstance(now, dict) and isinstance(then, dict):
+        return all(now.get(name) == value for name, value in then.items())
+    return bool(now == then)
+
+
+def _overlap(one: str, path: str) -> bool:
+    """Whether a change at `one` is one of what stands at `path`, or of what that is part of."""
+    return one in ("", path) or path.startswith(f"{one}.") or one.startswith(f"{path}.")
+
+
+class _Keeping(Keeping):
+    """Takes the results of an undo in: what a system refuses is named, not parked, and what has
+    moved besides is read again by the next sync."""
+
+    def __init__(self, session: Session, entity: str, refused: Refused,
+                 moved: set[tuple[str, str]]) -> None:
+        super().__init__(session, entity)
+        self._refused, self._moved = refused, moved
+
+    def take(self, uow: UnitOfWork, works: Sequence[Work], out: Outgoing, results: Results,
+             moved: Any) -> list[Work]:
+        """Take the results in."""
+        called_for = super().take(uow, works, out, results, moved)
+        known = {(c.system, c.external_id) for c in self.received}
+        self.received += [Change(0, self.entity, self.pair.side(role).system, seen.external_id, "",
+                                 hint=True)
+                          for work in works for role, seen in work.group.sides.items()
+                          if (at := (self.pair.side(role).system, seen.external_id)) in self._moved
+                          and at not in known]
+        return called_for
+
+    def _fail(self, work: Work, failure: RecordFailed) -> None:
+        group = work.group
+        self._refused[self.entity, group.canonical_id] = str(failure)
+        for action in work.actions:
+            if action.target is not None:
+                side = other(action.target)
+                self.outcomes.append(Outcome(
+                    OutcomeKind.SKIPPED, self.entity, side, action.external_ids.get(side, ""),
+                    group.canonical_id, reason=f"{action.reason}: {failure}", counted=False))
+        self._moved |= {(self.pair.side(role).system, seen.external_id)
+                        for role, seen in group.sides.items()}

@@ -1,0 +1,112 @@
+"""After whatever users did: an undo of the run that carried it over restores every field that the
+run wrote, and a sync after it writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import delete
+
+from connector.domain.policies import CRM, ERP, Role
+from connector.store.open import open_store
+from connector.store.tables import metadata
+from connector.store.unit_of_work import SqlStore
+from connector.testing.clock import VirtualClock
+from connector.testing.torture.company import OBJECTS
+from connector.testing.torture.faults import Faults, Rates
+from connector.testing.torture.users import Crowded
+from connector.testing.torture.world import World
+
+State = dict[tuple[Role, str, str], dict[str, Any]]
+WORKED_OUT = ("total",)
+FORWARD = ("stage", "state")  # a status never goes back
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[SqlStore]:
+    opened = open_store("sqlite://", VirtualClock())
+    yield opened
+    opened.close()
+
+
+def company(store: SqlStore, seed: int) -> World:
+    """Two systems without faults, whose users have been at work, and which agree."""
+    with store.engine.begin() as connection:
+        for table in metadata.sorted_tables:
+            connection.execute(delete(table))
+    chance = Random(seed)
+    world = Crowded(chance, Faults(chance, Rates()), store)
+    for _ in range(chance.randint(2, 8)):
+        world.act()
+    sync_until_quiet(world)
+    for _ in range(chance.randint(1, 8)):
+        world.act()
+    world.mend()
+    for system in world.systems.values():
+        system.unlock_all()
+    return world
+
+
+def sync_until_quiet(world: World) -> None:
+    """Bring both sides into agreement."""
+    for _ in range(10):
+        world.clock.sleep(90)
+        if not any(world.engine().sync(safety_stop=False).writes.values()):
+            return
+    raise AssertionError("it never comes to rest")
+
+
+def state(world: World) -> State:
+    """All living records, less their status and what systems work out by themselves; prices as the
+    ERP rounds them whenever it is given lines."""
+    return {(role, object, row.external_id): world.systems[ERP].taken(object, {
+        name: value for name, value in row.payload.items()
+        if name not in (*WORKED_OUT, *FORWARD)}, new=False)
+        for role in (CRM, ERP) for object in OBJECTS[role].values()
+        for row in world.systems[role].objects.get(object, {}).values() if not row.deleted}
+
+
+@settings(deadline=None, max_examples=120)
+@given(st.integers(0, 10**6))
+def test_an_undo_restores_all_that_a_run_wrote(store: SqlStore, seed: int) -> None:
+    world = company(store, seed)
+    before = state(world)
+    world.clock.sleep(90)
+    run = world.engine().sync(safety_stop=False)
+    with store.begin() as uow:
+        assume(not uow.inbox_counts(world.pair.name))  # else the next sync goes on with that
+    written = state(world)
+    undone, left = world.engine().undo(run.id)
+    after = state(world)
+    assert all("only goes forward" in action.reason for action in left), left
+    deleted = {place for place in before if place not in written}
+    assert {p: v for p, v in after.items() if p in before} == {
+        p: v for p, v in before.items() if p not in deleted}
+    again = [place for place in after if place not in before]
+    assert len(again) == len(deleted)  # made again, under an ID of its own
+    assert all(any(after[place] == before[gone] for gone in deleted) for place in again)
+    assert not undone.tallies or all(t.accounted for t in undone.tallies.values())
+    for _ in range(2):
+        world.clock.sleep(90)
+        assert not any(world.engine().sync(safety_stop=False).writes.values())
+    assert state(world) == after
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 10**6))
+def test_the_undo_of_an_undo_leads_back(store: SqlStore, seed: int) -> None:
+    world = company(store, seed)
+    world.clock.sleep(90)
+    run = world.engine().sync(safety_stop=False)
+    written = state(world)
+    first, _ = world.engine().undo(run.id)
+    world.engine().undo(first.id)
+    after = state(world)
+    assert {p: v for p, v in after.items() if p in written} == {
+        p: v for p, v in written.items() if p in after}
+    assert len(after) == len(written)  # what was made again has another ID
