@@ -180,6 +180,10 @@ class TestQuotesPromises(AdapterSuite):
 
 
 class TestOrdersPromises(AdapterSuite):
+    @pytest.mark.skip(reason="an order is its estimate: with that one deleted there is nothing to mark")
+    def test_what_was_deleted_may_be_created_again(self, world: AdapterWorld) -> None:
+        """Not to be promised here."""
+
     @pytest.fixture
     def world(self, bottlecrm: BottleServer) -> AdapterWorld:
         user = Crm(bottlecrm, adapter(bottlecrm))

@@ -117,6 +117,10 @@ class TestQuotations(AdapterSuite):
 
 
 class TestOrdersFromQuotations(AdapterSuite):
+    @pytest.mark.skip(reason="an order is its quotation: with that one deleted there is nothing to confirm")
+    def test_what_was_deleted_may_be_created_again(self, world: AdapterWorld) -> None:
+        """Not to be promised here."""
+
     @pytest.fixture
     def world(self, promised_tryton: TrytonServer) -> AdapterWorld:
         _emptied(promised_tryton)
