@@ -11,7 +11,17 @@ from unittest.mock import patch
 from connector.domain.actions import OutcomeKind
 from connector.domain.policies import CRM, ERP
 from connector.domain.records import Operation, RemoteRecord, Snapshot, WriteResult, WriteStatus
-from connector.engine import apply, deletion, gather, intents, keep, merge, policy, run
+from connector.engine import (
+    apply,
+    deletion,
+    first_contact,
+    gather,
+    intents,
+    keep,
+    merge,
+    policy,
+    run,
+)
 from connector.engine.entries import Entries
 from connector.engine.gather import Gathering
 from connector.engine.match import NEW
@@ -244,7 +254,7 @@ def returned_not_kept() -> Patches:
 
 @planted("a record that is there is found by its match key")
 def match_keys_ignored() -> Patches:
-    yield patch.object(gather, "match", lambda *_args: NEW)
+    yield patch.object(first_contact, "match", lambda *_args: NEW)
 
 
 @planted("a match key that a linked record has is taken")

@@ -180,7 +180,7 @@ class TestQuotesPromises(AdapterSuite):
 
 
 class TestOrdersPromises(AdapterSuite):
-    @pytest.mark.skip(reason="an order is its estimate: with that one deleted there is nothing to mark")
+    @pytest.mark.skip(reason="an order is its estimate: there is nothing to mark without")
     def test_what_was_deleted_may_be_created_again(self, world: AdapterWorld) -> None:
         """Not to be promised here."""
 

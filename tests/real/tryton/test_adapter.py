@@ -117,7 +117,7 @@ class TestQuotations(AdapterSuite):
 
 
 class TestOrdersFromQuotations(AdapterSuite):
-    @pytest.mark.skip(reason="an order is its quotation: with that one deleted there is nothing to confirm")
+    @pytest.mark.skip(reason="an order is its quotation: there is nothing to confirm without")
     def test_what_was_deleted_may_be_created_again(self, world: AdapterWorld) -> None:
         """Not to be promised here."""
 
