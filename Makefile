@@ -17,7 +17,7 @@ demo: .venv/runtime
 	$(BIN)/connector demo $(if $(KEEP),--keep)
 
 test: .venv/develop
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not slow"
 
 # Starts a real BottleCRM (where there is a Python 3.12) and a real Tryton: a few minutes the first time.
 test-real: .venv/develop
@@ -35,6 +35,7 @@ contracts: .venv/develop
 	$(BIN)/lint-imports
 
 torture: .venv/develop
+	$(BIN)/pytest -m slow tests/torture
 	$(BIN)/python -m connector.testing.torture.crashes
 	$(BIN)/python -m connector.testing.torture.kills --cycles $(KILLS)
 	$(BIN)/python -m tests.postgres connector.testing.torture.kills --cycles $(KILLS)

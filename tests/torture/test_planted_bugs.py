@@ -7,6 +7,7 @@ import pytest
 from tests.torture import planted
 from tests.torture.planting import BUGS, caught, caught_crashing
 
+pytestmark = pytest.mark.slow
 BUDGET = 300
 """Seeds that a bug may take."""
 
