@@ -11,7 +11,7 @@ SEED ?= 4217
 SEEDS_POSTGRESQL ?= 5000
 KILLS ?= 500
 
-.PHONY: demo test test-real check lint types contracts torture mutants bench bench-money lock clean
+.PHONY: demo test test-real check lint types contracts torture kills mutants bench bench-money lock clean
 
 demo: .venv/runtime
 	$(BIN)/connector demo $(if $(KEEP),--keep)
@@ -37,10 +37,13 @@ contracts: .venv/develop
 torture: .venv/develop
 	$(BIN)/pytest -m slow tests/torture
 	$(BIN)/python -m connector.testing.torture.crashes
-	$(BIN)/python -m connector.testing.torture.kills --cycles $(KILLS)
-	$(BIN)/python -m tests.postgres connector.testing.torture.kills --cycles $(KILLS)
 	$(BIN)/python -m connector.testing.torture --seeds $(SEEDS) --minutes $(MINUTES)
 	$(BIN)/python -m tests.postgres connector.testing.torture --seeds $(SEEDS_POSTGRESQL) --processes 1
+
+# Kills real processes with -9 while people work in both systems, on either store.
+kills: .venv/develop
+	$(BIN)/python -m connector.testing.torture.kills --cycles $(KILLS)
+	$(BIN)/python -m tests.postgres connector.testing.torture.kills --cycles $(KILLS)
 
 # Changes the code that decides, one spot at a time, and tells which changes no test notices.
 mutants: .venv/develop
