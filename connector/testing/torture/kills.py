@@ -33,6 +33,9 @@ from connector.testing.torture.swarm import emptied
 POINTS = ("page read", "intents recorded", "before write", "after write", "results not kept",
           "results kept")
 """Where a run tells that it may be killed."""
+SHARED = {"name": (("name",), ("display_name",)), "street": (("street",), ("address", "line1")),
+          "city": (("city",), ("address", "town"))}
+"""Where each system holds what both edit or show, by canonical field."""
 MOST_ROUNDS = 10
 _Fork = multiprocessing.get_context("fork")
 
@@ -147,9 +150,11 @@ def broken(plant: Plant) -> list[str]:
             found.append("the outbox is not empty")
         found += [f"run {run.id} still runs" for run in uow.runs("main", 10_000)
                   if run.state is RunState.RUNNING]
+        tied = uow.canonical_ids("main", "customer", CRM, [row["id"] for row in rows[CRM]])
     kept = {str(value) for c in conflicts for value in (c.base, c.crm, c.erp)}
-    open_ones = {c.title for c in conflicts if c.state is ConflictState.OPEN}
-    found += _twins(plant, rows, open_ones)
+    asked = {(c.canonical_id, c.path) for c in conflicts if c.state is ConflictState.OPEN}
+    found += _twins(plant, rows, {(ext, path) for ext, canonical_id in tied.items()
+                                  for path in SHARED if (canonical_id, path) in asked})
     final = {str(at(row, where)) for role in (CRM, ERP) for row in rows[role]
              for where in (*FIELDS[role], ("name",), ("street",), ("display_name",))}
     found += [f"{token} is lost" for token in sorted(plant.clerks.given - plant.clerks.seen
@@ -160,8 +165,9 @@ def broken(plant: Plant) -> list[str]:
 
 
 def _twins(plant: Plant, rows: dict[Role, list[dict[str, Any]]],
-           asked: set[str]) -> Iterator[str]:
-    """Every company stands once on each side, with the same values unless a person is asked."""
+           asked: set[tuple[str, str]]) -> Iterator[str]:
+    """Every company stands once on each side, with the same values unless a person is `asked`
+    about one (external ID in the CRM, field)."""
     by_number = {CRM: _by(rows[CRM], ("vatNumber",)), ERP: _by(rows[ERP], ("tax", "vat_no"))}
     for role, found in by_number.items():
         yield from (f"{number} stands {len(same)} times in the {role}"
@@ -171,11 +177,10 @@ def _twins(plant: Plant, rows: dict[Role, list[dict[str, Any]]],
     for number in plant.clerks.companies:
         for account in by_number[CRM].get(number, ()):
             for customer in by_number[ERP].get(number, ()):
-                mine = account["name"], account.get("street"), account.get("city")
-                theirs = customer["display_name"], at(customer, ("address", "line1")), \
-                    at(customer, ("address", "town"))
-                if mine != theirs and not {mine[0], theirs[0]} & asked:
-                    yield f"{number} is {mine} and {theirs}"
+                for field, (mine, theirs) in SHARED.items():
+                    values = at(account, mine), at(customer, theirs)
+                    if values[0] != values[1] and (account["id"], field) not in asked:
+                        yield f"{field} of {number} is {values[0]} and {values[1]}"
 
 
 def _by(rows: list[dict[str, Any]], where: tuple[str, ...]) -> dict[str, list[dict[str, Any]]]:

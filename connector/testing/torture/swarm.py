@@ -90,7 +90,7 @@ def run_seed(seed: int, store: SqlStore) -> Report:
                 world.act()
             _attempt(world)
         faults.on = False
-        world.clock.sleep(2 * max(JUMPS))
+        world.clock.sleep(10 * max(JUMPS))  # as far as it may have been set back
         world.mend()
         rounds = rest(world)
         violations = settled(world)
