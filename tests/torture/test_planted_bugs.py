@@ -12,6 +12,8 @@ BUDGET = 300
 """Seeds that a bug may take."""
 
 IN_SCENARIOS = {
+    "lines_by_position": "line_removed_before_one_that_was_edited",
+    "cursor_moved_first": "created_in_the_crm",
     "settled_before_the_write": "updated_in_the_crm",
     "parked_not_held_back": "parked_on_first_contact_and_mended",
     "refused_not_linked": "refused_on_first_contact_and_deleted",

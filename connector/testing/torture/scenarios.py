@@ -219,6 +219,19 @@ def lines_on_both_sides(stage: Stage) -> Run:
 
 
 @scenario
+def line_removed_before_one_that_was_edited(stage: Stage) -> Run:
+    order, told = _ordered(stage), stage.token()
+    _, second = stage.lines(CRM, "order", order[CRM])
+    stage.edit(CRM, "order", order[CRM], positions=[second, stage.line("deals", 30)])
+    first, second = stage.lines(ERP, "order", order[ERP])
+    stage.edit(ERP, "order", order[ERP], items=[first, {**second, "label": told}])
+    stage.at_rest["I1: an edit of a line went to another one"] = lambda: {
+        line["no"]: line["text"] == told
+        for line in stage.lines(CRM, "order", order[CRM])} == {20: True, 30: False}
+    return stage.sync
+
+
+@scenario
 def what_was_told_comes_back_rounded(stage: Stage) -> Run:
     stage.document(CRM, "order", _linked(stage)[CRM], price=1996)
     return stage.sync
