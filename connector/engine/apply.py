@@ -20,6 +20,7 @@ from connector.domain.records import (
     WriteResult,
     WriteStatus,
 )
+from connector.engine.adopt import Adopting
 from connector.engine.group import Work
 from connector.engine.intents import Outgoing, outgoing
 from connector.engine.keep import Keeping, Result
@@ -190,9 +191,9 @@ def _recover_creates(session: Session, batch: Batch) -> None:
             raise results[0].cause
         raise RetryLater(results[0].error or "The last writes could not be verified.")
     with session.store.begin() as uow:
-        keeping = Keeping(session, batch.intents[0].entity)
-        keeping.adopt(uow, batch, results)
-        keeping.save(uow)
+        adopting = Adopting(session, batch.intents[0].entity)
+        adopting.adopt(uow, batch, results)
+        adopting.save(uow)
 
 
 def _look_again(session: Session, batch: Batch) -> None:

@@ -22,7 +22,7 @@ from connector.engine.group import Group, Seen
 from connector.engine.known import Planned
 from connector.engine.pair import Side
 from connector.engine.plan import decide
-from connector.engine.present import decoded
+from connector.engine.present import in_canonical_words
 from connector.engine.pull import pull, read_hinted
 from connector.engine.reread import BATCH, reread
 from connector.engine.session import Session
@@ -107,7 +107,7 @@ class _Comparison:
         found = dict[str, str]()
         linked = [(r, links[r.external_id]) for r in told if r.external_id in links
                   and not links[r.external_id].alias]
-        now = decoded(self.session, uow, self.entity, side, [
+        now = in_canonical_words(self.session, uow, self.entity, side, [
             (r, self._seen(link.seen)) for r, link in linked if not r.deleted])
         for record, link in linked:
             if (link.seen is None) != record.deleted:

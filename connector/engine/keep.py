@@ -13,12 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from connector.domain.actions import Action, ActionKind, FieldChange, Outcome, OutcomeKind
+from connector.domain.actions import OutcomeKind
 from connector.domain.entities import ENTITIES, pack, unpack
 from connector.domain.ledger import ConflictState
-from connector.domain.policies import CRM, ERP, Role, other
+from connector.domain.policies import CRM, ERP, Role
 from connector.domain.records import (
-    Batch,
     Change,
     Intent,
     Link,
@@ -28,16 +27,14 @@ from connector.domain.records import (
     WriteResult,
     WriteStatus,
 )
-from connector.engine.answers import standing_at
 from connector.engine.derive import derived_change
-from connector.engine.entries import Entries
 from connector.engine.group import Group, Seen, Work
 from connector.engine.hand_off import PROPOSAL, after_asking, declined
 from connector.engine.intents import Outgoing
-from connector.engine.known import Planned, references
-from connector.engine.match import match_key
 from connector.engine.merge import agreed
+from connector.engine.outcomes import Outcomes
 from connector.engine.plan import decide
+from connector.engine.present import Decoded, in_canonical_words
 from connector.engine.session import Session
 from connector.errors import RecordFailed
 from connector.ports import UnitOfWork
@@ -57,20 +54,14 @@ Results = Mapping[int, dict[Role, Result]]
 """Results by work (its identity) and role."""
 
 
-_OUTCOME = {ActionKind.CREATE: OutcomeKind.CREATED, ActionKind.UPDATE: OutcomeKind.UPDATED,
-            ActionKind.DELETE: OutcomeKind.UPDATED, ActionKind.SKIP: OutcomeKind.SKIPPED,
-            ActionKind.CONFLICT: OutcomeKind.CONFLICT, ActionKind.LINK_UP: OutcomeKind.UNCHANGED,
-            ActionKind.NONE: OutcomeKind.UNCHANGED}
-
-
-class Keeping(Entries):
+class Keeping(Outcomes):
     """Takes the results of works in, and turns them into entries."""
 
     def __init__(self, session: Session, entity: str) -> None:
         super().__init__(session, entity)
         self.next: list[Work] = []
         self.restored: dict[str, set[str]] = defaultdict(set)  # canonical IDs by system
-        self.returned: dict[tuple[Role, str], dict[str, Any] | RecordFailed] = {}
+        self.returned: dict[tuple[Role, str], Decoded] = {}
 
     def take(self, uow: UnitOfWork, works: Sequence[Work], out: Outgoing, results: Results,
              moved: Mapping[tuple[Role, str], Change]) -> list[Work]:
@@ -100,26 +91,14 @@ class Keeping(Entries):
 
     def _decode_returned(self, uow: UnitOfWork,
                          results: Iterable[tuple[Role, Result, Mapping[str, Any]]]) -> None:
-        returned: dict[Role, list[tuple[RemoteRecord, Mapping[str, Any]]]] = defaultdict(list)
+        told: dict[Role, list[tuple[RemoteRecord, Mapping[str, Any]]]] = defaultdict(list)
         for role, (_, result), sent in results:
             if result.record is not None and not result.record.deleted:
-                returned[role].append((result.record, sent))
-        for role, records in returned.items():
-            side = self.pair.side(role)
-            mapping = side.mappings[self.entity]
-            known = references(uow, self.pair, side,
-                               [ref for record, _ in records
-                                for ref in mapping.references(record.payload)], Planned())
-
-            def canonical(entity: str, ext: str, known: Any = known) -> str | None:
-                return known.get((entity, ext))  # type: ignore[no-any-return]
-
-            for record, sent in records:
-                try:
-                    self.returned[role, record.external_id] = mapping.decode(
-                        record.payload, canonical, sent)
-                except RecordFailed as failure:
-                    self.returned[role, record.external_id] = failure
+                told[role].append((result.record, sent))
+        for role, records in told.items():
+            found = in_canonical_words(self.session, uow, self.entity,
+                                       self.pair.side(role), records)
+            self.returned.update({(role, ext): record for ext, record in found.items()})
 
     # ---- one work
 
@@ -304,55 +283,6 @@ class Keeping(Entries):
         return len(values) == 2 and bool(
             abs(values[0] - values[1]) > self.rules.policy.total_tolerance)
 
-    # ---- outcomes
-
-    def _settle(self, work: Work, results: dict[Role, Result], refusal: str = "") -> None:
-        """Every change of the work gets its one outcome."""
-        group, told = work.group, list[Action]()
-        for change in group.changes:
-            side = self.pair.role_of(change.system)
-            action = self._answer(work, side)
-            told.append(action)
-            kind = _OUTCOME[action.kind]
-            asked = {c.path or c.kind for a in work.actions for c in a.conflicts
-                     if not c.settled_by}
-            reason = refusal or action.reason or _linked_with(action)
-            if asked:
-                kind = OutcomeKind.CONFLICT
-                reason = reason or f"conflict on {', '.join(sorted(asked))}"
-            self.outcome(change, kind, group.canonical_id, action.target,
-                         self._as_returned(work, action), reason)
-            self.settled.append(change.id)
-            self.succeeded.append(change.trace_key)
-        self._outcomes_uncounted(work, [action for action in work.actions
-                                        if action.target in results and action not in told])
-
-    def _answer(self, work: Work, side: Role) -> Action:
-        """The action that answers a change read on `side`: what was done to the other one."""
-        for wanted in (other(side), side):
-            for action in work.actions:
-                if action.target == wanted:
-                    return action
-        return work.actions[0]
-
-    def _outcomes_uncounted(self, work: Work, actions: Iterable[Action]) -> None:
-        """What was written and answers no record read: else nobody could tell, or undo, it."""
-        for action in actions:
-            if action.target is not None:
-                source = work.group.sides.get(other(action.target))
-                self.outcomes.append(Outcome(
-                    _OUTCOME[action.kind], self.entity, other(action.target),
-                    source.external_id if source else "", work.group.canonical_id, action.target,
-                    self._as_returned(work, action), action.reason or
-                    "follows from what the other side returned", counted=False))
-
-    def _as_returned(self, work: Work, action: Action) -> tuple[FieldChange, ...]:
-        """The changes of an action with the values that the system made of them."""
-        seen = work.group.sides.get(action.target) if action.target in work.writes else None
-        if action.target is None or seen is None or seen.record is None:
-            return action.changes
-        return tuple(_returned(self.entity, seen.record, c) for c in action.changes)
-
     def _fail(self, work: Work, failure: RecordFailed) -> None:
         self.fail_group(work.group, failure, work.group.changes or self._stand_in(work.group))
 
@@ -399,65 +329,6 @@ class Keeping(Entries):
                 self.derived[self.pair.canonical_id(becomes.entity, change.system,
                                                     change.external_id)] = change
 
-    # ---- recovery
-
-    def adopt(self, uow: UnitOfWork, batch: Batch, results: Sequence[WriteResult]) -> None:
-        """Keep created records whose result was lost: the base is what was sent, never what the
-        other side holds by now."""
-        self._decode_returned(uow, [
-            (self.pair.role_of(intent.system), Result(intent, result),
-             unpack(ENTITIES[self.entity], intent.record))
-            for intent, result in zip(batch.intents, results, strict=True)])
-        if not any(result.status is WriteStatus.UNKNOWN for result in results):
-            self.batches.append(batch.key)
-        links = uow.links_by_canonical(self.pair.name, self.entity,
-                                       [intent.canonical_id for intent in batch.intents])
-        for intent, result in zip(batch.intents, results, strict=True):
-            if result.record is None or result.status is not WriteStatus.CREATED:
-                continue
-            role = self.pair.role_of(intent.system)
-            sent = unpack(ENTITIES[self.entity], intent.record)
-            group = Group(self.entity, intent.canonical_id, sent)
-            key = match_key(self.rules.policy.match, sent)
-            if key:  # else a record with the same one, read meanwhile, would be taken for new
-                group.match_keys.add(key)
-            decoded = self.returned.get((role, result.record.external_id))
-            group.sides[role] = Seen(result.record.external_id, "",
-                                     decoded if isinstance(decoded, dict) else sent)
-            self._adopt_place(group, intent, result.record.external_id,
-                              links.get(intent.canonical_id, ()))
-            self.link(group, role, unsettled=True)
-            self._adopt_origin(uow, group, intent, sent)
-            self.snapshots.append(Snapshot(self.entity, intent.canonical_id, intent.record))
-            self.session.count_write(self.entity, role, intent.operation)
-            system, _, origin = intent.reference.partition(":")
-            self.received.append(Change(0, self.entity, self.pair.side(role).system,
-                                        result.record.external_id, "", hint=True))
-            self.outcomes.append(Outcome(
-                OutcomeKind.CREATED, self.entity, self.pair.role_of(system), origin,
-                intent.canonical_id, role, reason="found again after an interruption",
-                counted=False))
-        self._take_up_children(uow)
-
-    def _adopt_place(self, group: Group, intent: Intent, external_id: str,
-                     links: Iterable[Link]) -> None:
-        """Let a found record take the place of the deleted one that it was made for."""
-        for link in links:
-            if link.system == intent.system and not link.alias and link.external_id != external_id:
-                group.retired.append(link)
-                self.restored[intent.system].add(group.canonical_id)
-
-    def _adopt_origin(self, uow: UnitOfWork, group: Group, intent: Intent,
-                      sent: dict[str, Any]) -> None:
-        """Tie the record that a found one was created for, unless that stands in no system: its
-        change may be parked before it is ever tied."""
-        system, _, external_id = intent.reference.partition(":")
-        waiting = uow.inbox_by_external(self.pair.name, self.entity, system, [external_id])
-        if external_id not in waiting or not waiting[external_id].derived_from:
-            role = self.pair.role_of(system)
-            group.sides[role] = Seen(external_id, "", sent)
-            self.link(group, role, unsettled=True)
-
 
 def _written(group: Group, role: Role, now: RemoteRecord, decoded: dict[str, Any]) -> Seen:
     """A side as our write left it: when others changed it last stands as it was."""
@@ -466,23 +337,7 @@ def _written(group: Group, role: Role, now: RemoteRecord, decoded: dict[str, Any
                 changed_at=now.changed_at if before is None else before.changed_at)
 
 
-def _returned(entity: str, record: dict[str, Any], change: FieldChange) -> FieldChange:
-    """A change with what the system made of its value; of a line, of what was sent of it."""
-    if change.after is None or change.path == "":
-        return change
-    now = standing_at(entity, record, change.path)
-    if isinstance(now, dict) and isinstance(change.after, dict):
-        now = {name: now.get(name) for name in change.after}
-    return change if now == change.after else replace(change, after=now)
-
-
 def _declined_already(work: Work, results: dict[Role, Result], follow: Work) -> bool:
     """Whether a side would be told once more what it has just declined."""
     return any(result.refusal and role in follow.writes and follow.writes[role].record.items()
                <= work.writes[role].record.items() for role, (_, result) in results.items())
-
-
-def _linked_with(action: Action) -> str:
-    if action.kind is not ActionKind.LINK_UP:
-        return ""
-    return "linked with the same record on the other side"

@@ -16,7 +16,7 @@ Decoded = dict[str, Any] | RecordFailed
 """A canonical record, or why there is none."""
 
 
-def decoded(session: Session, uow: UnitOfWork, entity: str, side: Side,
+def in_canonical_words(session: Session, uow: UnitOfWork, entity: str, side: Side,
             records: Iterable[tuple[RemoteRecord, Mapping[str, Any] | None]]
             ) -> dict[str, Decoded]:
     """Records, each given with the canonical record last known of it, by external ID."""

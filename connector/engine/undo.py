@@ -35,7 +35,7 @@ from connector.engine.keep import Keeping, Results
 from connector.engine.merge import agreed
 from connector.engine.pair import Side
 from connector.engine.policy import step_back
-from connector.engine.present import decoded
+from connector.engine.present import in_canonical_words
 from connector.engine.reread import BATCH, read
 from connector.engine.session import Session
 from connector.engine.works import action_of, creation
@@ -174,7 +174,7 @@ class _Undoing:
         with self.session.store.begin() as uow:
             known: list[tuple[RemoteRecord, Any]] = [
                 (record, unpack(self.spec, by_id[ext].seen or {})) for ext, record in there.items()]
-            records = decoded(self.session, uow, self.entity, side, known)
+            records = in_canonical_words(self.session, uow, self.entity, side, known)
             waiting = uow.inbox_by_external(self.pair.name, self.entity, side.system, list(by_id))
         for cid, link in mine.items():
             if link is None:

@@ -22,6 +22,7 @@ from connector.engine import (
     policy,
     run,
 )
+from connector.engine.adopt import Adopting
 from connector.engine.entries import Entries
 from connector.engine.gather import Gathering
 from connector.engine.match import NEW
@@ -176,7 +177,7 @@ def wrong_base_on_adoption() -> Patches:
 
         return wrong
 
-    yield swap(keep.Keeping, "adopt", adopt)
+    yield swap(Adopting, "adopt", adopt)
 
 
 # ---- what a write's answer means
