@@ -21,23 +21,20 @@ from typing import Any
 
 import structlog
 
-from connector.domain.actions import Action, ActionKind, OutcomeKind
+from connector.domain.actions import Action, OutcomeKind
 from connector.domain.drift import Drift
 from connector.domain.ledger import Conflict, DeadLetter, Run, RunState
 from connector.domain.records import Change, Payload
 from connector.engine.aliases import Place, join, split
-from connector.engine.apply import carry_out, recover
-from connector.engine.drain import batches, decided, drain
+from connector.engine.apply import recover
+from connector.engine.drain import batches, drain
 from connector.engine.drift import compare
-from connector.engine.entries import Entries
 from connector.engine.fence import FencedStore
-from connector.engine.gather import Gathered
-from connector.engine.group import Work
 from connector.engine.in_flight import BATCHES_IN_FLIGHT, InFlight
 from connector.engine.known import Planned
 from connector.engine.pair import Pair, Side
-from connector.engine.plan import fingerprint
 from connector.engine.plan_file import Gate, Plan
+from connector.engine.planning import apply_gated, plan_all
 from connector.engine.pull import pull, read_hinted
 from connector.engine.replay import records_of, take_up, take_up_due, take_up_edited
 from connector.engine.safety import stakes, stop_beyond, suspicious
@@ -50,7 +47,6 @@ from connector.tracing import span
 MAX_PASSES = 5
 BETWEEN_TRIES = 0.2
 """Seconds before a lease that another run holds is asked for again."""
-_WRITING = {ActionKind.CREATE, ActionKind.UPDATE, ActionKind.DELETE, ActionKind.LINK_UP}
 
 
 class Engine:
@@ -129,7 +125,7 @@ class Engine:
             recover(session)
             self._pull_all(session, wanted, count=False)
             take_up_due(session, wanted)
-            actions = self._plan_all(session, wanted)
+            actions = plan_all(session, wanted)
         return Plan(self.pair.name, self.clock.now(), actions)
 
     def apply(self, gate: Gate, *, observe: Observe = unobserved) -> Run:
@@ -140,7 +136,7 @@ class Engine:
             self._pull_all(session, self.pair.entities, count=False)
             for entity in self.pair.entities:
                 for gathered in batches(session, entity, Planned(), InFlight(0)):
-                    self._apply_gated(session, entity, gathered, gate)
+                    apply_gated(session, entity, gathered, gate)
         return self._kept(session)
 
     def resolve(self, conflict: Conflict, decision: Mapping[str, Any]) -> Run:
@@ -258,60 +254,12 @@ class Engine:
         for entity in entities:
             drain(session, entity)
 
-    def _plan_all(self, session: Session, entities: Sequence[str]) -> list[Action]:
-        """What would be done with all that waits in the inbox."""
-        planned, actions = Planned(), list[Action]()
-        for entity in entities:
-            for gathered in batches(session, entity, planned, InFlight(0)):
-                actions += self._planned(session, entity, gathered, planned)
-        return actions
-
     def _check_safety(self, session: Session, entities: Sequence[str]) -> None:
         """Stop where too much would be deleted or changed; it is planned only where so much was
         read that this could be."""
         policies, found = self.pair.policies, stakes(session, entities)
         if suspicious(policies, found):
-            stop_beyond(policies, found, self._plan_all(session, entities))
-
-    def _planned(self, session: Session, entity: str, gathered: Gathered,
-                 planned: Planned) -> list[Action]:
-        works, refused = decided(session, entity, gathered.groups)
-        for work in works:
-            planned.add(self.pair, work.group)
-        actions = [action for work in works for action in work.actions
-                   if action.kind is not ActionKind.NONE]
-        for group, failure in refused:
-            actions.append(Action(ActionKind.FAIL, entity, group.canonical_id, group.title,
-                                  reason=str(failure)))
-        return actions + _set_aside_actions(self.pair, gathered)
-
-    def _apply_gated(self, session: Session, entity: str, gathered: Gathered,
-                     gate: Gate) -> None:
-        works, _ = decided(session, entity, gathered.groups)
-        allowed, moved = list[Work](), list[Work]()
-        for work in works:
-            prints = gate.get(work.group.canonical_id)
-            writing = [a for a in work.actions if a.kind in _WRITING]
-            if prints is None or not writing:
-                continue
-            fits = all(fingerprint(action) in prints for action in writing)
-            (allowed if fits else moved).append(work)
-        for work in (*allowed, *moved):
-            for change in work.group.changes:
-                session.count_read(entity, self.pair.role_of(change.system))
-        self._refuse(session, entity, moved)
-        if allowed:
-            carry_out(session, entity, allowed, follow=False)
-
-    def _refuse(self, session: Session, entity: str, moved: Sequence[Work]) -> None:
-        if not moved:
-            return
-        with session.store.begin() as uow:
-            entries = Entries(session, entity)
-            for work in moved:
-                for change in work.group.changes:
-                    entries.leave(change, "changed since the plan was made; plan it again")
-            entries.save(uow)
+            stop_beyond(policies, found, plan_all(session, entities))
 
     def _wanted(self, entities: Sequence[str]) -> tuple[str, ...]:
         unknown = sorted(set(entities) - set(self.pair.entities))
@@ -401,19 +349,3 @@ def _idle(run: Run) -> bool:
 def needs_attention(run: Run) -> bool:
     """Whether records failed in a run, so that somebody has to look."""
     return any(tally.outcomes[OutcomeKind.FAILED] for tally in run.tallies.values())
-
-
-def _set_aside_actions(pair: Pair, gathered: Gathered) -> list[Action]:
-    def action(kind: ActionKind, change: Change, reason: str) -> Action:
-        return Action(kind, change.entity, "", change.external_id, None,
-                      {pair.role_of(change.system): change.external_id}, reason=reason)
-
-    return [*(action(ActionKind.FAIL, c, str(failure)) for c, failure in gathered.failed),
-            *(action(ActionKind.WAIT, c, reason) for c, _, reason in gathered.waiting),
-            *(action(ActionKind.SKIP, c, reason) for c, reason in gathered.skipped),
-            *(action(ActionKind.LINK_UP, c, "another record of the same thing")
-              for c, _ in gathered.aliases),
-            *(action(ActionKind.LINK_UP, c, f"deleted; {heir.external_id} takes its place")
-              for c, heir in gathered.heirs),
-            *(action(ActionKind.CONFLICT, c, question.reason)
-              for c, _, question, _ in gathered.ambiguous)]
