@@ -20,22 +20,21 @@ from connector.domain.actions import (
     Outcome,
     OutcomeKind,
 )
-from connector.domain.entities import ENTITIES, pack, unpack
+from connector.domain.entities import pack, unpack
 from connector.domain.ledger import HistoryEntry
 from connector.domain.policies import CRM, ERP, Role, other
 from connector.domain.records import Change, Link, Operation, RemoteRecord
 from connector.domain.values import shown
-from connector.engine.answers import is_field, standing_at
+from connector.engine.answers import standing_at
 from connector.engine.apply import carry_out
-from connector.engine.before_images import Written, value_of, written_by
+from connector.engine.before_images import value_of, written_by
 from connector.engine.entries import LIVE
 from connector.engine.group import Group, Seen, Work, Write
 from connector.engine.intents import Outgoing
 from connector.engine.keep import Keeping, Results
-from connector.engine.merge import agreed
 from connector.engine.pair import Side
-from connector.engine.policy import step_back
 from connector.engine.present import in_canonical_words
+from connector.engine.put_back import Case, PutBack, same
 from connector.engine.reread import BATCH, read
 from connector.engine.session import Session
 from connector.engine.works import action_of, creation
@@ -113,29 +112,12 @@ class _Looked:
     moved: set[tuple[str, str]] = field(default_factory=set)
 
 
-@dataclass(slots=True)
-class _Case:
-    """One record: both sides as they are now, and why nothing, or some of it, is put back."""
-
-    group: Group
-    images: dict[Role, Written]
-    later: list[HistoryEntry]
-    done: dict[tuple[Role | None, str], Any]  # what this undo has put back, as the system took it
-    reasons: list[str] = field(default_factory=list)
-
-
-class _Undoing:
+class _Undoing(PutBack):
     """The records of one entity that a run wrote."""
 
     def __init__(self, session: Session, run_id: str, entity: str, refused: Refused) -> None:
-        self.session, self.run_id, self.entity, self.refused = session, run_id, entity, refused
-        self.pair, self.rules = session.pair, session.pair.rules[entity]
-        self.spec = ENTITIES[entity]
-
-    @property
-    def why(self) -> str:
-        """The reason that stands in the outcomes."""
-        return f"undoes run {self.run_id}"
+        super().__init__(session.pair, entity, f"undoes run {run_id}")
+        self.session, self.run_id, self.refused = session, run_id, refused
 
     def look(self, ids: Sequence[str]) -> _Looked:
         """Read the records as they are, and decide what can be put back."""
@@ -158,7 +140,7 @@ class _Undoing:
             later = [e for e in mine[first:] if e.run_id != self.run_id and e.reason != self.why]
             done = {(e.target, c.path): value_of(self.spec, c.path, c.after)
                     for e in mine if e.reason == self.why for c in e.changes if c.path}
-            self._decide(_Case(groups[cid], written_by(self.spec, self.run_id, mine), later, done),
+            self._decide(Case(groups[cid], written_by(self.spec, self.run_id, mine), later, done),
                          mine, out)
         return out
 
@@ -194,7 +176,7 @@ class _Undoing:
 
     # ---- one record
 
-    def _decide(self, case: _Case, entries: Sequence[HistoryEntry], out: _Looked) -> None:
+    def _decide(self, case: Case, entries: Sequence[HistoryEntry], out: _Looked) -> None:
         group = case.group
         if (self.entity, group.canonical_id) in self.refused:
             case.reasons.append(self.refused[self.entity, group.canonical_id])
@@ -208,7 +190,7 @@ class _Undoing:
             out.left.append(action_of(group, ActionKind.SKIP, reason="; ".join(
                 dict.fromkeys(case.reasons))))
 
-    def _work(self, case: _Case, entries: Sequence[HistoryEntry]) -> Work | None:
+    def _work(self, case: Case, entries: Sequence[HistoryEntry]) -> Work | None:
         made = [role for role, image in case.images.items() if image.created]
         gone = [role for role, image in case.images.items() if image.removed is not None]
         if made and not gone:
@@ -218,9 +200,9 @@ class _Undoing:
             return self._made_again(case, (absent or gone)[0], entries)
         if made and gone:
             return None  # it came and went within the run
-        return self._put_back(case, {})
+        return self.put_back(case, {})
 
-    def _unmade(self, case: _Case, made: Sequence[Role]) -> Work | None:
+    def _unmade(self, case: Case, made: Sequence[Role]) -> Work | None:
         """A record that the run made, on one side or on both: it goes again, archived where the
         system archives, else deleted."""
         group, instead, deleted = case.group, dict[Role, dict[str, tuple[Any, Any]]](), list[Role]()
@@ -236,7 +218,7 @@ class _Undoing:
             deleted += [] if archives else [role]
         if case.reasons or not instead:
             return None
-        work = self._put_back(case, instead) or Work(group, [], base=group.base)
+        work = self.put_back(case, instead) or Work(group, [], base=group.base)
         for role in deleted:
             was = FieldChange("", pack(self.spec, group.sides[role].record or {}), None, self.why)
             held = [] if other(role) in deleted else self._whole(group, role, "deleted")
@@ -252,7 +234,7 @@ class _Undoing:
         active = self.rules.header.get("active")
         return role in self.rules.archives and active is not None and role in active.writable
 
-    def _stays(self, case: _Case, role: Role, record: dict[str, Any]) -> list[str]:
+    def _stays(self, case: Case, role: Role, record: dict[str, Any]) -> list[str]:
         """Why a record that the run made can't go."""
         side, image = self.pair.side(role), case.images[role]
         if side.mappings[self.entity].object in side.adapter.capabilities.permanent:
@@ -263,7 +245,7 @@ class _Undoing:
             return [f"run {case.later[0].run_id} has changed it since"]
         now = {path: standing_at(self.entity, record, path) for path in image.fields}
         return [f"{path} of the {role} has changed since, to {shown(now[path])}"
-                for path, (_, after) in image.fields.items() if not _same(now[path], after)]
+                for path, (_, after) in image.fields.items() if not same(now[path], after)]
 
     def _whole(self, group: Group, role: Role, told: Any) -> list[FieldConflict]:
         """The conflict that holds a record which stands on one side only."""
@@ -277,7 +259,7 @@ class _Undoing:
         return [FieldConflict("", pack(self.spec, group.base or {}), values[CRM], values[ERP],
                               kind=UNDONE)]
 
-    def _made_again(self, case: _Case, role: Role,
+    def _made_again(self, case: Case, role: Role,
                     entries: Sequence[HistoryEntry]) -> Work | None:
         """A record that the run deleted: it comes up again as it was."""
         group, removed = case.group, case.images[role].removed
@@ -285,7 +267,7 @@ class _Undoing:
         seen = group.sides.get(role)
         if seen is not None and seen.record is not None:
             if seen.record.get("active") is False and removed.get("active") is True:
-                return self._put_back(case, {role: {"active": (False, True)}})
+                return self.put_back(case, {role: {"active": (False, True)}})
             return None
         if case.later:
             case.reasons.append(f"run {case.later[0].run_id} has written it since")
@@ -296,7 +278,7 @@ class _Undoing:
                 case.reasons.append("nothing is known of its counterpart")
                 return None
             group.sides[other(role)] = Seen(source.external_id, "", None)
-        besides = self._put_back(case, {})
+        besides = self.put_back(case, {})
         work = creation(self.rules, group, role, removed, reason=self.why,
                         conflicts=self._whole(group, role, pack(self.spec, removed)))
         if besides is not None:
@@ -315,119 +297,6 @@ class _Undoing:
         if links:
             with self.session.store.begin() as uow:
                 uow.save_links(self.pair.name, links)
-
-    # ---- fields
-
-    def _put_back(self, case: _Case,
-                  instead: dict[Role, dict[str, tuple[Any, Any]]]) -> Work | None:
-        """The old values of the fields that hold what the run wrote; `instead` gives, for a side,
-        what is to be put back there in the place of its fields: (after, before) by path."""
-        group, wanted = case.group, dict[Role, dict[str, FieldChange]]()
-        for role, seen in group.sides.items():
-            if seen.record is None:
-                continue
-            image = case.images.get(role)
-            fields = instead.get(role, {} if image is None or image.created else {
-                path: (after, before) for path, (before, after) in image.fields.items()})
-            for path, (after, before) in fields.items():
-                if self._may(case, role, path, before, after):
-                    now = standing_at(self.entity, seen.record, path)
-                    wanted.setdefault(role, {})[path] = FieldChange(path, now, before, self.why)
-        if wanted:
-            return self._update(group, wanted)
-        # No other conflict of the record is ended by what is done about the whole of it.
-        group.conflicts = [c for c in group.conflicts if c.path == "" and c.kind == UNDONE]
-        return None
-
-    def _may(self, case: _Case, role: Role, path: str, before: Any, after: Any) -> bool:
-        """Whether a field can be put back; why not is told, unless it holds the old value."""
-        record = case.group.sides[role].record
-        assert record is not None
-        now = standing_at(self.entity, record, path)
-        if _same(now, before) or ((role, path) in case.done
-                                  and _same(now, case.done[role, path])):
-            return False
-        again = next((e for e in case.later if e.target == role
-                      and any(_overlap(c.path, path) for c in e.changes)), None)
-        rule = (self.rules.lines if path.startswith("lines[") else self.rules.header).get(
-            path.rpartition(".")[2])
-        if again is not None:
-            case.reasons.append(f"run {again.run_id} has written {path} of the {role} since")
-        elif not _same(now, after):
-            case.reasons.append(f"{path} of the {role} has changed since, to {shown(now)}")
-        elif is_field(self.entity, path) and (rule is None or role not in rule.writable):
-            case.reasons.append(f"{path} can't be written in the {role} any more")
-        elif rule is not None and rule.field.forward_only and step_back(rule.field, now, before):
-            case.reasons.append(f"{path} of the {role} only goes forward: it stays {shown(now)}")
-        else:
-            return True
-        return False
-
-    def _update(self, group: Group, wanted: dict[Role, dict[str, FieldChange]]) -> Work:
-        writes, records = dict[Role, Write](), dict[Role, dict[str, Any]]()
-        for role, seen in group.sides.items():
-            if seen.record is not None:
-                changed = self._changed(seen.record, wanted.get(role, {}))
-                records[role] = {**seen.record, **changed}
-                if changed:
-                    writes[role] = Write(Operation.UPDATE, changed)
-        conflicts = self._held(group, wanted, records)
-        group.held = {c.path for c in conflicts}
-        paths = {path for changes in wanted.values() for path in changes}
-        group.conflicts = [c for c in group.conflicts if c.kind == UNDONE
-                           and (c.path in group.held or c.path in paths or not c.path)]
-        actions = [action_of(group, ActionKind.UPDATE, role, reason=self.why,
-                             changes=wanted[role].values(), conflicts=conflicts)
-                   for role in writes]
-        base = group.base
-        if base is not None and len(records) == 2:
-            base = agreed(self.rules, base, records[CRM], records[ERP])
-        return Work(group, actions, writes, base=base)
-
-    def _changed(self, record: dict[str, Any], wanted: dict[str, FieldChange]) -> dict[str, Any]:
-        """The part of a record that is written: header fields, and the whole list of lines."""
-        changed = {path: c.after for path, c in wanted.items() if not path.startswith("lines[")}
-        inner = {path: c.after for path, c in wanted.items() if path.startswith("lines[")}
-        if not inner:
-            return changed
-        key = self.spec.line_key
-        lines = {str(line[key]): (line[key], dict(line)) for line in record.get("lines", ())}
-        for path, value in inner.items():
-            name, _, column = path.removeprefix("lines[").partition("]")
-            if column:
-                lines[name][1][column.removeprefix(".")] = value
-            elif value is None:
-                lines.pop(name, None)
-            else:
-                lines[name] = value[key], dict(value)
-        changed["lines"] = [line for _, line in sorted(lines.values(), key=lambda kept: kept[0])]
-        return changed
-
-    def _held(self, group: Group, wanted: dict[Role, dict[str, FieldChange]],
-              records: dict[Role, dict[str, Any]]) -> list[FieldConflict]:
-        """The conflicts that hold what both sides will differ in."""
-        if len(records) < 2:
-            return []
-        held = []
-        for path in sorted({path for changes in wanted.values() for path in changes}):
-            crm, erp = (standing_at(self.entity, records[role], path) for role in (CRM, ERP))
-            known = path.startswith("lines[") or all(path in r for r in records.values())
-            if known and not _same(crm, erp):
-                was = standing_at(self.entity, group.base or {}, path)
-                held.append(FieldConflict(path, was, crm, erp, kind=UNDONE))
-        return held
-
-
-def _same(now: Any, then: Any) -> bool:
-    """Whether two values are one; of a line, what `then` says of it."""
-    if isinstance(now, dict) and isinstance(then, dict):
-        return all(now.get(name) == value for name, value in then.items())
-    return bool(now == then)
-
-
-def _overlap(one: str, path: str) -> bool:
-    """Whether a change at `one` is one of what stands at `path`, or of what that is part of."""
-    return one in ("", path) or path.startswith(f"{one}.") or one.startswith(f"{path}.")
 
 
 class _Keeping(Keeping):
