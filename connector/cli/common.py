@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 PairName = Annotated[str | None, typer.Option("--pair", help="The pair; not needed for one.")]
+Entity = Annotated[str, typer.Argument(help="The entity, such as customer.")]
+Number = Annotated[int, typer.Argument(help="The number in the list.")]
 Entities = Annotated[list[str] | None, typer.Option(
     "--entity", "-e", help="Only this entity; may be given several times.")]
 

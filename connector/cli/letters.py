@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from connector.cli.common import Json, PairName, opened, print_json, print_table, say
+from connector.cli.common import Json, Number, PairName, opened, print_json, print_table, say
 from connector.cli.runs import finish
 from connector.errors import RunFailed
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from connector.bootstrap import Connector
     from connector.domain.ledger import DeadLetter
 
-Number = Annotated[int, typer.Argument(help="The number in the list.")]
 
 
 def register(app: typer.Typer) -> None:

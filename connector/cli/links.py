@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from connector.cli.common import Json, PairName, opened, print_json, print_table
+from connector.cli.common import Entity, Json, PairName, opened, print_json, print_table
 from connector.errors import RunFailed
 
 if TYPE_CHECKING:
     from connector.bootstrap import Connector
 
-Entity = Annotated[str, typer.Argument(help="The entity, such as customer.")]
 System = Annotated[str, typer.Argument(help="The system that the record stands in.")]
 Record = Annotated[str, typer.Argument(help="Its external ID there.")]
 Into = Annotated[tuple[str, str], typer.Option(

@@ -6,16 +6,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from connector.cli.common import Json, PairName, opened, print_json, print_table, say, told_apart
+from connector.cli.common import (
+    Entity,
+    Json,
+    Number,
+    PairName,
+    opened,
+    print_json,
+    print_table,
+    say,
+    told_apart,
+)
 from connector.errors import RunFailed
 
 if TYPE_CHECKING:
     from connector.bootstrap import Connector
     from connector.domain.ledger import Conflict, HistoryEntry
 
-Entity = Annotated[str, typer.Argument(help="The entity, such as customer.")]
 Record = Annotated[str, typer.Argument(help="An external ID on either side, or a canonical ID.")]
-Number = Annotated[int, typer.Argument(help="The number in the list.")]
 
 
 def register(app: typer.Typer) -> None:

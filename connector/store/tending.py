@@ -39,10 +39,10 @@ def _work(database: str, stop: threading.Event) -> None:
                 checkpoint(connection)
 
 
-def checkpoint(connection: sqlite3.Connection) -> None:
-    """Move the log into the database beside whoever writes; a long log is then begun anew, which
-    keeps writers out for the little that has come meanwhile."""
+def checkpoint(connection: sqlite3.Connection, longest_log: int = LONGEST_LOG) -> None:
+    """Move the log into the database beside whoever writes; one of more than `longest_log` pages is
+    then begun anew, which keeps writers out for the little that has come meanwhile."""
     _, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-    if pages > LONGEST_LOG:
+    if pages > longest_log:
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # what came during the first, quickly
         connection.execute("PRAGMA wal_checkpoint(RESTART)")

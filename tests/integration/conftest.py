@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -20,6 +20,7 @@ from connector.native import crm, erp
 from connector.native.serving import running_together
 
 TOKEN, KEY = "crm-test-token", "erp-test-key"
+CRM_SECRET, ERP_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "a secret of the ERP"
 
 
 class ImpatientClock:
@@ -129,6 +130,30 @@ class Pair:
     def failed(self, run: Run) -> int:
         """Records that failed in a run."""
         return sum(t.outcomes[OutcomeKind.FAILED] for t in run.tallies.values())
+
+
+def dying(point: str, nth: int) -> Callable[[str], None]:
+    """Dies at a named point, when it is reached for the nth time."""
+    left = [nth]
+
+    def die(here: str) -> None:
+        if here == point:
+            left[0] -= 1
+            if left[0] == 0:
+                raise KeyboardInterrupt
+
+    return die
+
+
+def expect_webhooks(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the pair's config know its systems' webhook secrets."""
+    monkeypatch.setenv("CRM_HOOKS", CRM_SECRET)
+    monkeypatch.setenv("ERP_HOOKS", ERP_SECRET)
+    text = pair.config.read_text(encoding="utf-8")
+    for key in ("token: env:NATIVE_CRM_TOKEN", "api_key: env:NATIVE_ERP_KEY"):
+        hooks = f"env:{'CRM' if 'CRM' in key else 'ERP'}_HOOKS"
+        text = text.replace(key, f"{key}\n    webhooks: {{secrets: [{hooks}]}}")
+    pair.config.write_text(text, encoding="utf-8")
 
 
 def write_config(folder: Path, crm_url: str, erp_url: str) -> Path:

@@ -16,9 +16,8 @@ from connector.domain.ledger import Run, RunState
 from connector.errors import SafetyStopped
 from connector.native.serving import running
 from connector.web.receiver import Receiver, create_app, open_receiver
-from tests.integration.conftest import Pair
+from tests.integration.conftest import CRM_SECRET, ERP_SECRET, Pair, expect_webhooks
 
-CRM_SECRET, ERP_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "a secret of the ERP"
 UNCHANGED, CREATED = OutcomeKind.UNCHANGED, OutcomeKind.CREATED
 
 
@@ -75,13 +74,7 @@ class Told:
 
 @pytest.fixture
 def told(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
-    monkeypatch.setenv("CRM_HOOKS", CRM_SECRET)
-    monkeypatch.setenv("ERP_HOOKS", ERP_SECRET)
-    text = pair.config.read_text(encoding="utf-8")
-    for key in ("token: env:NATIVE_CRM_TOKEN", "api_key: env:NATIVE_ERP_KEY"):
-        hooks = f"env:{'CRM' if 'CRM' in key else 'ERP'}_HOOKS"
-        text = text.replace(key, f"{key}\n    webhooks: {{secrets: [{hooks}]}}")
-    pair.config.write_text(text, encoding="utf-8")
+    expect_webhooks(pair, monkeypatch)
     pair.connector = open_connector(pair.config)
     pair.engine = pair.connector.engine("main")
     arrived: Queue[set[str]] = Queue()

@@ -11,7 +11,7 @@ from connector.bootstrap import shipped
 from connector.domain.ledger import Conflict, ConflictState
 from connector.engine.answers import decision_for
 from connector.errors import RunFailed
-from tests.integration.conftest import Pair
+from tests.integration.conftest import Pair, dying
 from tests.integration.trade import Trade, open_trade
 
 
@@ -249,14 +249,7 @@ POINTS = ["intents recorded", "before write", "after write", "results not kept",
 @pytest.mark.parametrize("point", POINTS)
 @pytest.mark.parametrize("nth", [1, 2])
 def test_a_change_is_asked_for_once_whatever_crashes(trade: Trade, point: str, nth: int) -> None:
-    left = [nth]
-
-    def die(here: str) -> None:
-        if here == point:
-            left[0] -= 1
-            if left[0] == 0:
-                raise KeyboardInterrupt
-
+    die = dying(point, nth)
     edit(trade, 10, unitPriceMicros=9_000_000)
     rev = erp_order(trade)["rev"]
     try:
@@ -269,7 +262,7 @@ def test_a_change_is_asked_for_once_whatever_crashes(trade: Trade, point: str, n
     assert (order["rev"], order["amendment"]["state"]) == (rev + 1, "pending")
     assert [c.state for c in kept(trade)] == [ConflictState.OPEN]
     trade.do("decline_change", 1)
-    left[0] = nth
+    die = dying(point, nth)
     try:
         trade.pair.connector.engine("main", crash=die).sync()
     except KeyboardInterrupt:

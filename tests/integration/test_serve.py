@@ -17,9 +17,7 @@ import pytest
 import requests
 
 from connector.domain.ledger import RunState
-from tests.integration.conftest import Pair
-
-CRM_SECRET, ERP_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "a secret of the ERP"
+from tests.integration.conftest import CRM_SECRET, ERP_SECRET, Pair, expect_webhooks
 
 
 def eventually(holds: Callable[[], Any], seconds: float = 60) -> None:
@@ -61,13 +59,7 @@ def serving(config: Path, *options: str) -> Iterator[Served]:
 @pytest.fixture
 def told(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Pair:
     """A pair whose config knows its systems' webhook secrets."""
-    monkeypatch.setenv("CRM_HOOKS", CRM_SECRET)
-    monkeypatch.setenv("ERP_HOOKS", ERP_SECRET)
-    text = pair.config.read_text(encoding="utf-8")
-    for key in ("token: env:NATIVE_CRM_TOKEN", "api_key: env:NATIVE_ERP_KEY"):
-        hooks = f"env:{'CRM' if 'CRM' in key else 'ERP'}_HOOKS"
-        text = text.replace(key, f"{key}\n    webhooks: {{secrets: [{hooks}]}}")
-    pair.config.write_text(text, encoding="utf-8")
+    expect_webhooks(pair, monkeypatch)
     return pair
 
 

@@ -11,7 +11,8 @@ from connector.domain.actions import ActionKind, OutcomeKind
 from connector.domain.ledger import ConflictState
 from connector.engine.plan_file import read_gate
 from connector.errors import SystemUnreachable
-from tests.integration.conftest import Pair
+from tests.integration.conftest import Pair, dying
+from tests.integration.trade import goods
 
 
 @pytest.fixture
@@ -23,17 +24,6 @@ def acme(pair: Pair) -> dict[str, Any]:
         "email": "info@acme.example"})
     pair.sync()
     return pair.crm("GET", f"accounts/{account['id']}")  # type: ignore[no-any-return]
-
-
-def goods(pair: Pair, on_hand: str = "100") -> tuple[str, int]:
-    """A product in stock on both sides: its CRM ID and its ERP ID."""
-    pair.erp("POST", "warehouses", {"code": "MAIN", "name": "Main"})
-    item = pair.erp("POST", "items", {"item_code": "BOLT", "label": "Bolt", "tax_pct": "19",
-                                      "base_price": "12.50"})
-    pair.erp("POST", "stock_levels", {"item_id": item["id"], "warehouse": "MAIN",
-                                      "on_hand": on_hand})
-    pair.sync()
-    return pair.in_crm("products")[0]["id"], item["id"]
 
 
 def quote(pair: Pair, account: str, product: str, quantity: int = 10,
@@ -546,14 +536,7 @@ def test_dying_at_any_point_loses_and_doubles_nothing(pair: Pair, acme: dict[str
     product, _ = goods(pair)
     pair.crm("PATCH", f"accounts/{acme['id']}", {"city": "Bonn"})
     made = quote(pair, acme["id"], product, status="Accepted")
-    left = [nth]
-
-    def die(here: str) -> None:
-        if here == point:
-            left[0] -= 1
-            if left[0] == 0:
-                raise KeyboardInterrupt
-
+    die = dying(point, nth)
     with pytest.raises(KeyboardInterrupt):
         while True:
             pair.connector.engine("main", crash=die).sync()

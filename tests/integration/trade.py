@@ -77,18 +77,24 @@ class Trade:
         _check_sums(self.pair)
 
 
-def open_trade(pair: Pair, *, on_hand: str = "100", credit_limit: str = "5000.00") -> Trade:
-    """A customer and a product on both sides."""
-    account = pair.crm("POST", "accounts", {"name": "Acme", "vatNumber": "DE136695976"})
+def goods(pair: Pair, on_hand: str = "100", base_price: str = "12.50") -> tuple[str, int]:
+    """A product in stock on both sides: its CRM ID and its ERP ID."""
     pair.erp("POST", "warehouses", {"code": "MAIN", "name": "Main"})
     item = pair.erp("POST", "items", {"item_code": "BOLT", "label": "Bolt", "tax_pct": "19",
-                                      "base_price": "10.00"})
+                                      "base_price": base_price})
     pair.erp("POST", "stock_levels", {"item_id": item["id"], "warehouse": "MAIN",
                                       "on_hand": on_hand})
     pair.sync()
+    return pair.in_crm("products")[0]["id"], item["id"]
+
+
+def open_trade(pair: Pair, *, on_hand: str = "100", credit_limit: str = "5000.00") -> Trade:
+    """A customer and a product on both sides."""
+    account = pair.crm("POST", "accounts", {"name": "Acme", "vatNumber": "DE136695976"})
+    product, _ = goods(pair, on_hand, "10.00")
     pair.edit_erp("customers", 1, finance={"credit_limit": credit_limit})
     pair.sync()
-    return Trade(pair, account["id"], pair.in_crm("products")[0]["id"])
+    return Trade(pair, account["id"], product)
 
 
 def shown_in_erp(pair: Pair) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr
 from typing import Any
 
 import pytest
@@ -19,13 +19,12 @@ Log = Callable[..., Any]
 
 
 @pytest.fixture(params=["json", "console"])
-def written(request: pytest.FixtureRequest,
-            monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
+def written(request: pytest.FixtureRequest) -> Iterator[Callable[[], str]]:
     """Logs at debug, and gives what was written."""
     before = structlog.get_config()
-    monkeypatch.setattr(sys, "stderr", taken := io.StringIO())
-    log_to_stderr(request.param, "debug")
-    yield taken.getvalue
+    with redirect_stderr(io.StringIO()) as taken:
+        log_to_stderr(request.param, "debug")
+        yield taken.getvalue
     structlog.configure(**before)
 
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
+from connector.adapters.tryton import Tryton, TrytonSettings
+from connector.testing.clock import VirtualClock
+from tests.real.tryton.clerk import Clerk
 from tests.real.tryton.server import Backend, TrytonServer, missing, running
 
 
@@ -38,3 +43,22 @@ def promised_tryton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tryton
 def tryton_on_postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrytonServer]:
     """One for a module, on PostgreSQL, where transactions run side by side."""
     yield from server("postgresql", tmp_path_factory.mktemp("tryton"))
+
+
+def adapter(server: TrytonServer, *, page: int = 3, **other: Any) -> Tryton:
+    """An adapter that speaks to the server as its user."""
+    settings = {"name": "erp", "url": server.url, "database": server.database,
+                "user": server.user, "password": SecretStr(server.password), "max_attempts": 2}
+    return Tryton(TrytonSettings(**{**settings, **other}), VirtualClock(), page=page)
+
+
+@pytest.fixture
+def erp(tryton: TrytonServer) -> Tryton:
+    """An adapter to the module's Tryton."""
+    return adapter(tryton, page=100)
+
+
+@pytest.fixture
+def clerk(tryton: TrytonServer) -> Clerk:
+    """A user of it."""
+    return Clerk(tryton)

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from connector.adapters.tryton import Tryton, TrytonSettings
+from connector.adapters.tryton import Tryton
 from connector.domain.records import (
     Batch,
     Intent,
@@ -25,18 +25,12 @@ from connector.domain.records import (
 )
 from connector.native.serving import free_port
 from connector.testing.adapter_suite import AdapterSuite, AdapterWorld, change, create, one
-from connector.testing.clock import VirtualClock
 from tests.real.between import between
 from tests.real.tryton.clerk import Clerk
+from tests.real.tryton.conftest import adapter
 from tests.real.tryton.server import TrytonServer
 
 _numbers = itertools.count(1)
-
-
-def adapter(server: TrytonServer, *, page: int = 3, **other: Any) -> Tryton:
-    settings = {"name": "erp", "url": server.url, "database": server.database,
-                "user": server.user, "password": SecretStr(server.password), "max_attempts": 2}
-    return Tryton(TrytonSettings(**{**settings, **other}), VirtualClock(), page=page)
 
 
 # ---- the promises
@@ -102,7 +96,7 @@ def of_a_customer(server: TrytonServer, object: str, model: str,
     return AdapterWorld(
         to, object, lambda n: payload(n, buyer), "comment",
         lambda ext, changes: clerk.do(model, "write", [int(ext)], dict(changes)), delete,
-        long_text_field="comment", invalid={"party": 9_999_999, "currency": "XXX"},
+        long_text_field="comment", invalid={"party": 9_999_999, "currency": "NONE"},
         wrong_credentials=adapter(server, password=SecretStr("wrong")),
         unreachable=adapter(server, url=f"http://127.0.0.1:{free_port()}"))
 
@@ -206,16 +200,6 @@ def order(customer: RemoteRecord, product: RemoteRecord, **more: Any) -> dict[st
             "reference": "PO 77", "sale_date": None, "lines": [
                 line, {**line, "line_no": 2, "quantity": Decimal(1), "discount_percent": None,
                        "tax_percent": Decimal(7), "description": None}], **more}
-
-
-@pytest.fixture
-def erp(tryton: TrytonServer) -> Tryton:
-    return adapter(tryton, page=100)
-
-
-@pytest.fixture
-def clerk(tryton: TrytonServer) -> Clerk:
-    return Clerk(tryton)
 
 
 def test_a_customer_keeps_address_mechanisms_and_tax_number(erp: Tryton, clerk: Clerk) -> None:

@@ -11,9 +11,9 @@ from connector.adapters.tryton import Tryton
 from connector.domain.records import Operation, RemoteRecord, WriteStatus
 from tests.real.between import between
 from tests.real.tryton.clerk import Clerk
+from tests.real.tryton.conftest import adapter
 from tests.real.tryton.server import TrytonServer
 from tests.real.tryton.test_adapter import (
-    adapter,
     created,
     order,
     over_limit,
@@ -24,16 +24,6 @@ from tests.real.tryton.test_adapter import (
 )
 
 _numbers = itertools.count(1)
-
-
-@pytest.fixture
-def erp(tryton: TrytonServer) -> Tryton:
-    return adapter(tryton, page=100)
-
-
-@pytest.fixture
-def clerk(tryton: TrytonServer) -> Clerk:
-    return Clerk(tryton)
 
 
 @pytest.fixture

@@ -5,10 +5,8 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-import pytest
-
-from connector.store import tending
 from connector.store.open import open_store
+from connector.store.tending import checkpoint
 from connector.store.unit_of_work import SqlStore
 from connector.testing.clock import VirtualClock
 
@@ -26,15 +24,14 @@ def fill(store: SqlStore, number: int) -> None:
         uow.note_deliveries(store.clock.now(), {("crm", f"{number}-{n}" * 20) for n in range(200)})
 
 
-def test_a_long_log_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tending, "LONGEST_LOG", 50)
+def test_a_long_log_is_begun_anew(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     store = open_store(f"sqlite:///{path}", VirtualClock())
     other = sqlite3.connect(path, isolation_level=None)
     sizes = []
     for number in range(12):
         fill(store, number)
-        tending.checkpoint(other)
+        checkpoint(other, longest_log=50)
         sizes.append((tmp_path / "store.db-wal").stat().st_size)
     assert max(sizes[6:]) <= max(sizes[:6])  # it does not grow for ever
     assert pages_of_log(path) == 0
