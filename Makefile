@@ -17,7 +17,7 @@ demo: .venv/runtime
 	$(BIN)/connector demo $(if $(KEEP),--keep)
 
 test: .venv/develop
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 # Starts a real BottleCRM (where there is a Python 3.12) and a real Tryton: a few minutes the first time.
 test-real: .venv/develop
