@@ -35,7 +35,7 @@ contracts: .venv/develop
 	$(BIN)/lint-imports
 
 torture: .venv/develop
-	$(BIN)/pytest -m slow tests/torture
+	$(BIN)/pytest -m slow --numprocesses 2 tests/torture
 	$(BIN)/python -m connector.testing.torture.crashes
 	$(BIN)/python -m connector.testing.torture --seeds $(SEEDS) --minutes $(MINUTES)
 	$(BIN)/python -m tests.postgres connector.testing.torture --seeds $(SEEDS_POSTGRESQL) --processes 1
