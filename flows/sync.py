@@ -59,12 +59,11 @@ def account(run: Run) -> list[dict[str, Any]]:
             for (entity, role), tally in sorted(run.tallies.items()) if tally.read]
 
 
-def run(config: Path, pair: str | None, entities: list[str], reconcile: bool,
-        safety_stop: bool) -> Run:
+def run(config: Path, pair: str | None, entities: list[str], safety_stop: bool) -> Run:
     """What `connector sync --prefect` calls."""
     connector = open_connector(config)
     name = connector.pair_name(pair)
     connector.close()
     with tags("connector", name):
-        return asyncio.run(sync_flow(str(config.resolve()), name, entities, reconcile,
-                                     safety_stop))
+        return asyncio.run(sync_flow(str(config.resolve()), name, entities,
+                                     safety_stop=safety_stop))

@@ -72,7 +72,7 @@ def _as_flow(config: Path, pair: str | None, entities: list[str], *,
     from importlib.metadata import entry_points
 
     (runner,) = entry_points(group="connector.runners", name="prefect")
-    run: Run = runner.load()(config, pair, entities, False, safety_stop)
+    run: Run = runner.load()(config, pair, entities, safety_stop)
     return run
 
 

@@ -38,7 +38,7 @@ def test_a_sync_runs_as_a_flow(pair: Pair, prefect_server: str) -> None:
     from flows.sync import run
 
     pair.crm("POST", "accounts", {"name": "Acme", "vatNumber": "DE1"})
-    done = run(pair.config, None, ["customer"], reconcile=False, safety_stop=True)
+    done = run(pair.config, None, ["customer"], safety_stop=True)
     assert done.writes["customer", "erp", "create"] == 1
     assert [c["display_name"] for c in pair.in_erp("customers")] == ["Acme"]
     flow_runs, artifacts = asyncio.run(kept(prefect_server))
@@ -60,7 +60,7 @@ def test_a_sync_that_can_not_run_is_a_failed_flow_run(pair: Pair, prefect_server
     config.write_text(pair.config.read_text(encoding="utf-8")
                       .replace("token: env:NATIVE_CRM_TOKEN", "token: wrong"), encoding="utf-8")
     with pytest.raises(AccessDenied):
-        run(config, "main", [], reconcile=False, safety_stop=True)
+        run(config, "main", [], safety_stop=True)
     flow_runs, _ = asyncio.run(kept(prefect_server))
     states = [r.state.name for r in flow_runs if r.state is not None
               and r.parameters["config"].endswith("wrong.yaml")]
