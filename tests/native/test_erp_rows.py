@@ -217,3 +217,23 @@ def test_covered_until_reaches_to_now_where_nothing_is_open(erp: ErpClient) -> N
     covered = datetime.fromisoformat(erp.get("customers")["covered_until"])
     assert covered >= datetime.fromisoformat(made["modified"])
     assert covered - datetime.fromisoformat(made["modified"]) < timedelta(minutes=5)
+
+
+def test_a_merged_customer_gives_all_it_has_to_the_other_one(erp: ErpClient) -> None:
+    into, other = (erp.create("customers", display_name=name) for name in ("Aurora", "Aurora 2"))
+    person = erp.create("contact_persons", customer_id=other["id"], family_name="Ode")
+    kept = erp.call("POST", f"/v1/customers/{other['id']}/merge", {"into": into["id"]})
+    assert kept["id"] == into["id"]
+    assert erp.again("contact_persons", person)["customer_id"] == into["id"]
+    gone = erp.again("customers", other)
+    assert (gone["archived"], gone["merged_into"], gone["finance"]["balance"]) \
+        == (True, into["id"], "0.00")
+
+
+def test_accounts_in_two_currencies_are_not_merged(erp: ErpClient) -> None:
+    into = erp.create("customers", display_name="Aurora")
+    other = erp.create("customers", display_name="Aurora US", finance={"currency_code": "USD"})
+    erp.call("POST", f"/v1/customers/{other['id']}/merge", {"into": into["id"]})
+    assert code(erp) == (409, "E409-STATE")
+    assert erp.again("customers", other) == other
+    assert erp.again("customers", into) == into

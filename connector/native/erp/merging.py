@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from connector.native.database import Entry, Transaction
+from connector.native.erp.billing import move
 from connector.native.erp.objects import OBJECTS
-from connector.native.erp.words import Refused, is_id, money, number
-
-_SUMMED = ("balance", "open_orders")
+from connector.native.erp.words import Refused, is_id, number
 
 
 def merge(transaction: Transaction, id: int, body: Any) -> Entry:
@@ -20,20 +19,22 @@ def merge(transaction: Transaction, id: int, body: Any) -> Entry:
                       {"into": "another customer is expected"})
     transaction.load("customers", [id, into])
     duplicate, survivor = (_living(transaction, wanted) for wanted in (id, into))
-    for other, spec in OBJECTS.items():
-        names = [name for name, field in spec.items() if name == "customer_id"]
-        for entry in transaction.every(other) if names else ():
+    finance, figures = survivor.data["finance"], duplicate.data["finance"]
+    if finance["currency_code"] != figures["currency_code"]:
+        raise Refused("E409-STATE", f"customers {id} and {into} have accounts in "
+                      f"{figures['currency_code']} and {finance['currency_code']}, which can't be "
+                      "merged", {"into": "has an account in another currency"})
+    for other in (name for name, spec in OBJECTS.items() if "customer_id" in spec):
+        for entry in transaction.every(other):
             if entry.data["customer_id"] == id:
                 entry.data = {**entry.data, "customer_id": into}
                 transaction.touch(entry)
-    finance, figures = survivor.data["finance"], duplicate.data["finance"]
-    survivor.data["finance"] = {**finance, **{
-        name: money(number(finance[name]) + number(figures[name])) for name in _SUMMED}}
-    duplicate.data = {**duplicate.data, "archived": True, "merged_into": into, "external_ref": None,
-                      "finance": {**figures, **dict.fromkeys(_SUMMED, "0.00")}}
+    owed = {name: number(figures[name]) for name in ("balance", "open_orders")}
+    move(transaction, survivor, **owed)
+    move(transaction, duplicate, **{name: -amount for name, amount in owed.items()})
+    duplicate.data = {**duplicate.data, "archived": True, "merged_into": into, "external_ref": None}
     duplicate.deleted, duplicate.natural, duplicate.reference = True, None, None
     transaction.touch(duplicate)
-    transaction.touch(survivor)
     return survivor
 
 
