@@ -421,10 +421,13 @@ def overtaken(stage: Stage, role: Role) -> Run:
     stage.boundaries.once["overtaken"] = 1
     stage.meddling.append(lambda: stage.edit(there, "customer", linked[there]))
 
+    after = [lambda: stage.edit(role, "customer", linked[role])]
+
     def goes_on() -> None:
         with suppress(LeaseLost):
             stage.sync()
-        stage.edit(role, "customer", linked[role])
+        while after:  # once, however often it is played again
+            after.pop()()
         stage.sync()
 
     return goes_on
