@@ -110,7 +110,7 @@ def without_assigned(folder: Path) -> Path:
     lines = (shipped("mappings") / "native_crm" / "customer.yaml").read_text(encoding="utf-8")
     kept, skipping = [], False
     for line in lines.splitlines():
-        if not line.startswith("   "):
+        if line.startswith("  ") and not line.startswith("   "):
             skipping = line.strip().split(":")[0] in ASSIGNED
         if not skipping:
             kept.append(line)
