@@ -3,7 +3,6 @@ outcomes, settled inbox rows, dead letters, waits."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -14,7 +13,6 @@ from connector.domain.entities import ENTITIES, pack
 from connector.domain.ledger import ConflictState
 from connector.domain.policies import Role
 from connector.domain.records import Change, Link, Snapshot
-from connector.domain.telling import Told
 from connector.engine.group import Group
 from connector.engine.session import Session
 from connector.errors import RecordFailed
@@ -46,8 +44,6 @@ class Entries:
         self.ended: list[Group] = []
         self.matched: list[str] = []
         self.closed: dict[int, str] = {}
-        self.carried: set[str] = set()  # canonical IDs of what was written, on either side
-        self.told: dict[str, dict[str, Told]] = defaultdict(dict)  # with a write; by system
 
     def outcome(self, change: Change, kind: OutcomeKind, canonical_id: str = "",
                 target: Role | None = None, changes: tuple[FieldChange, ...] = (),
@@ -162,7 +158,6 @@ class Entries:
         uow.save_snapshots(pair, self.snapshots)
         if self.claims:
             uow.claim(pair, self.entity, self.claims)
-        self._let_be_told(uow)
         uow.settle(self.settled)
         uow.receive(pair, self.received)
         if self.waits:
@@ -189,15 +184,3 @@ class Entries:
             known = uow.links_by_canonical(pair, becomes.entity, list(self.derived))
             uow.receive(pair, [change for canonical_id, change in self.derived.items()
                                if canonical_id not in known])
-
-    def _let_be_told(self, uow: UnitOfWork) -> None:
-        """Records that were tied for the first time, or carried over, are to be told so."""
-        telling = {side.system for side in self.pair.sides if side.mappings[self.entity].state}
-        linked = [k for k in self.links if k.system in telling and not k.alias
-                  and k.seen is not None]
-        for anew in (True, False):
-            uow.to_tell(self.pair.name, [
-                (k.entity, k.system, k.external_id) for k in linked
-                if (k.canonical_id in self.carried) == anew], anew=anew)
-        for system, told in self.told.items():
-            uow.save_told(self.pair.name, self.entity, system, list(told.values()))

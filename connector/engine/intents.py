@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from connector.domain.entities import ENTITIES, pack
 from connector.domain.policies import Role, other
 from connector.domain.records import Batch, Intent, Operation, Payload
 from connector.engine.group import Work
 from connector.engine.pair import Pair, Side
-from connector.engine.places import agrees
 from connector.errors import ParentMissing, RecordFailed
 from connector.ports import UnitOfWork
 
@@ -22,9 +20,8 @@ from connector.ports import UnitOfWork
 class Outgoing:
     """The batches to write, whose work each intent is, and the work that can't be sent.
 
-    Those in `stamped` tell their records that they are in sync, besides. `unversioned` are writes
-    against a record of which no version is known: it is read again before it is written, as if it
-    were stale.
+    `unversioned` are writes against a record of which no version is known: it is read again
+    before it is written, as if it were stale.
     """
 
     batches: list[tuple[Role, Batch]] = field(default_factory=list)
@@ -32,13 +29,10 @@ class Outgoing:
     works: dict[str, tuple[Work, Role]] = field(default_factory=dict)
     failed: list[tuple[Work, RecordFailed]] = field(default_factory=list)
     waiting: list[tuple[Work, str, str]] = field(default_factory=list)
-    stamped: set[str] = field(default_factory=set)  # the intents' keys
 
 
-def outgoing(uow: UnitOfWork, pair: Pair, entity: str, works: Sequence[Work],
-             stamps: Mapping[Role, Payload] | None = None) -> Outgoing:
-    """Encode the writes of all works and cut them into the batches that each side takes. By the
-    `stamps` a side's record is told that it is in sync, in one with a write that leaves it so."""
+def outgoing(uow: UnitOfWork, pair: Pair, entity: str, works: Sequence[Work]) -> Outgoing:
+    """Encode the writes of all works and cut them into the batches that each side takes."""
     out = Outgoing()
     sorted_out: dict[tuple[Role, Operation], list[Intent]] = defaultdict(list)
     for side in pair.sides:
@@ -54,10 +48,6 @@ def outgoing(uow: UnitOfWork, pair: Pair, entity: str, works: Sequence[Work],
             except RecordFailed as failure:
                 out.failed.append((work, failure))
                 continue
-            stamp = (stamps or {}).get(side.role)
-            if stamp and intent.operation is not Operation.DELETE and agrees(work):
-                intent = replace(intent, payload=_with(intent.payload, stamp))
-                out.stamped.add(intent.key)
             out.works[intent.key] = work, side.role
             if intent.external_id and not intent.version:
                 out.unversioned.append(intent)
@@ -112,16 +102,6 @@ def _intent(pair: Pair, side: Side, work: Work, known: dict[tuple[str, str], str
     return Intent(key, group.entity, group.canonical_id, side.system, write.operation, payload,
                   pack(ENTITIES[group.entity], work.base or {}), reference,
                   seen.external_id if seen else None, seen.version if seen else None)
-
-
-def _with(payload: Payload, more: Payload) -> dict[str, Any]:
-    """A payload and more of it, which stands at other paths."""
-    both = dict(payload)
-    for name, value in more.items():
-        there = both.get(name)
-        both[name] = _with(there, value) if isinstance(there, dict) and isinstance(
-            value, dict) else value
-    return both
 
 
 def _digest(payload: Payload) -> bytes:

@@ -27,7 +27,6 @@ from connector.domain.records import (
     WriteResult,
     WriteStatus,
 )
-from connector.domain.telling import SyncState, Told
 from connector.engine.derive import derived_change
 from connector.engine.group import Group, Seen, Work
 from connector.engine.hand_off import PROPOSAL, after_asking, declined
@@ -73,7 +72,6 @@ class Keeping(Outcomes):
         self._decode_returned(uow, [(role, result, self._sent(work, role))
                                     for work in works
                                     for role, result in results.get(id(work), {}).items()])
-        self._note_told(out, results)
         for work in works:
             if id(work) in waiting:
                 self.wait(work.group.changes, *waiting[id(work)], work.group.canonical_id)
@@ -84,16 +82,6 @@ class Keeping(Outcomes):
         self._derive(works)
         self._take_up_children(uow)
         return self.next
-
-    def _note_told(self, out: Outgoing, results: Results) -> None:
-        """Note which records were told that they are in sync by what was written."""
-        for by_role in results.values():
-            for intent, result in by_role.values():
-                if intent.key in out.stamped and result.record is not None and result.status in (
-                        WriteStatus.CREATED, WriteStatus.UPDATED):
-                    ext = result.record.external_id
-                    self.told[intent.system][ext] = Told(
-                        ext, SyncState.IN_SYNC.value, since=self.session.clock.now())
 
     def _sent(self, work: Work, role: Role) -> Mapping[str, Any]:
         """What a side holds if it took what it was told."""
@@ -199,8 +187,6 @@ class Keeping(Outcomes):
         if follow is not None and _declined_already(work, results, follow):
             follow = None
         group.base = base
-        if results:
-            self.carried.add(group.canonical_id)
         for role, seen in group.sides.items():
             if not seen.virtual:
                 self.link(group, role, unsettled=follow is not None and role in results)

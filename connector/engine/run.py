@@ -39,7 +39,6 @@ from connector.engine.pull import pull, read_hinted
 from connector.engine.replay import records_of, take_up, take_up_due, take_up_edited
 from connector.engine.safety import stakes, stop_beyond, suspicious
 from connector.engine.session import LEASE_TTL, Observe, Session, unobserved
-from connector.engine.telling import tell
 from connector.engine.undo import plan_undo, undo
 from connector.errors import BudgetSpent, ConnectorError, LeaseHeld, ReauthRequired, RunFailed
 from connector.ports import Clock, Store
@@ -72,8 +71,7 @@ class Engine:
         wanted = self._wanted(entities)
         with self._session(trigger, observe) as session:
             recover(session)
-            self._agree(session, wanted, self._pulling(session, wanted), safety_stop=safety_stop,
-                        read_told=partial(self._read_told, session))
+            self._agree(session, wanted, self._pulling(session, wanted), safety_stop=safety_stop)
         return self._kept(session)
 
     def drain(self, entities: Sequence[str] = (), *, safety_stop: bool = True,
@@ -101,7 +99,7 @@ class Engine:
             drift = compare(session, wanted, repair=not report_only)
             if not report_only:
                 self._agree(session, wanted, self._pulling(session, wanted),
-                            safety_stop=safety_stop, read_told=partial(self._read_told, session))
+                            safety_stop=safety_stop)
         return self._kept(session), drift
 
     def undo(self, run_id: str, *, observe: Observe = unobserved) -> tuple[Run, list[Action]]:
@@ -111,7 +109,6 @@ class Engine:
         with self._session("undo", observe) as session:
             recover(session)
             left = undo(session, run_id)
-            tell(session, self.pair.entities)
         return self._kept(session, message=f"undoes run {run_id}"), left
 
     def plan_undo(self, run_id: str, *, observe: Observe = unobserved) -> Plan:
@@ -140,7 +137,6 @@ class Engine:
             for entity in self.pair.entities:
                 for gathered in batches(session, entity, Planned(), InFlight(0)):
                     apply_gated(session, entity, gathered, gate)
-            tell(session, self.pair.entities)
         return self._kept(session)
 
     def resolve(self, conflict: Conflict, decision: Mapping[str, Any]) -> Run:
@@ -180,7 +176,6 @@ class Engine:
             recover(session)
             join(session, entity, record, into)
             drain(session, entity)
-            tell(session, self.pair.entities)
         return self._kept(session)
 
     def split(self, entity: str, record: Place) -> Run:
@@ -189,15 +184,13 @@ class Engine:
             recover(session)
             split(session, entity, record)
             drain(session, entity)
-            tell(session, self.pair.entities)
         return self._kept(session)
 
     # ---- the parts of a run
 
     def _agree(self, session: Session, wanted: Sequence[str], read: Callable[[bool], None], *,
-               safety_stop: bool, read_told: Callable[[], None] = lambda: None) -> None:
-        """Read (again, in later passes) and work off, until a pass writes nothing; then tell the
-        records how they stand, and read past that."""
+               safety_stop: bool) -> None:
+        """Read (again, in later passes) and work off, until a pass writes nothing."""
         for number in range(MAX_PASSES):
             written = session.written
             read(number > 0)
@@ -206,18 +199,6 @@ class Engine:
             self._drain_all(session, wanted, safety_stop=safety_stop and number == 0)
             if session.written == written:
                 break
-        tell(session, wanted)
-        if any(session.told.values()):
-            read_told()
-            self._drain_all(session, wanted, safety_stop=False)
-
-    def _read_told(self, session: Session) -> None:
-        """Move the cursors past what records were told in this run, so that the next one need not
-        read it."""
-        for (entity, role), number in list(session.told.items()):
-            side = self.pair.side(role)
-            if number and side.adapter.capabilities.deletions != "absence":
-                pull(session, entity, side, count=False)
 
     def _again(self, trigger: str, records: Mapping[str, Sequence[tuple[str, str]]]) -> Run:
         """Read records (system, external ID), by entity, again and work off their entities."""
@@ -234,7 +215,6 @@ class Engine:
         for entity in self.pair.entities:
             if entity in entities or entity in becomes:
                 drain(session, entity)
-        tell(session, self.pair.entities)
 
     def _pulling(self, session: Session, entities: Sequence[str]) -> Callable[[bool], None]:
         return lambda again: self._pull_all(session, entities, again=again)
@@ -352,8 +332,7 @@ class Engine:
 
     def _keep_run(self, session: Session, trigger: str, state: RunState, message: str) -> Run:
         self.run = replace(self.run, state=state, ended_at=self.clock.now(), message=message,
-                           tallies=dict(session.tallies), writes=dict(session.writes),
-                           told=dict(session.told))
+                           tallies=dict(session.tallies), writes=dict(session.writes))
         if trigger != "plan":
             with self.store.begin() as uow:
                 uow.save_run(self.run)
@@ -361,8 +340,8 @@ class Engine:
 
 
 def _idle(run: Run) -> bool:
-    """Whether a run wrote and told nothing, and found everything as it was."""
-    return not any((*run.writes.values(), *run.told.values())) and all(
+    """Whether a run wrote nothing and found everything as it was."""
+    return not any(run.writes.values()) and all(
         kind is OutcomeKind.UNCHANGED for tally in run.tallies.values()
         for kind, number in tally.outcomes.items() if number)
 

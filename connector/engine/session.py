@@ -48,8 +48,6 @@ class Session:
     requeued: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
     notes: dict[str, str] = field(default_factory=dict)  # by trace key, for the outcome's reason
     put_off: set[tuple[str, str, str]] = field(default_factory=set)  # entity, system, external ID
-    told: dict[tuple[str, Role], int] = field(default_factory=lambda: defaultdict(int))
-    places: dict[tuple[str, Role], bool] = field(default_factory=dict)  # for what records are told
     renewed_at: datetime = field(init=False)
     _counting: Lock = field(default_factory=Lock)
 
@@ -89,11 +87,6 @@ class Session:
         """One write made."""
         with self._counting:
             self.writes[entity, role, operation] += 1
-
-    def count_told(self, entity: str, role: Role, number: int) -> None:
-        """Records that were told how they stand: no writes of the run's own."""
-        with self._counting:
-            self.told[entity, role] += number
 
     @property
     def written(self) -> int:

@@ -16,7 +16,6 @@ from connector.domain.entities import Entity
 from connector.domain.values import MISSING, FieldType, Record
 from connector.errors import ConnectorError, DecodeFailed, EncodeFailed, ParentMissing
 from connector.mapping.formula import Formula
-from connector.mapping.state import STATE_FIELDS
 
 Resolve = Callable[[str, str], str | None]
 Read = Callable[[AnyMapping[str, Any]], Any]
@@ -63,8 +62,7 @@ class Mapping:
 
     `readable` and `writable` name canonical fields: those `decode` can give and those `encode`
     can send; lines as `lines` and `lines.quantity`. `source_paths` and `line_paths` are the
-    system's paths used, in a record and within a line. `state` is where a record is told how it
-    stands with the other side; nothing reads it.
+    system's paths used, in a record and within a line.
     """
 
     system: str
@@ -73,7 +71,6 @@ class Mapping:
     fields: tuple[FieldCode, ...]
     lines: LinesCode | None = None
     select: Formula | None = None
-    state: tuple[FieldCode, ...] = ()
     readable: frozenset[str] = field(init=False)
     writable: frozenset[str] = field(init=False)
     source_paths: frozenset[str] = field(init=False)
@@ -92,15 +89,9 @@ class Mapping:
                 writable |= {"lines", *(f.shown for f in self.lines.fields if f.encode)}
             paths.add(".".join(self.lines.steps))
             line_paths.update(*(f.sources for f in self.lines.fields))
-        paths |= self.state_paths
         for name, found in (("readable", readable), ("writable", writable),
                             ("source_paths", paths), ("line_paths", line_paths)):
             object.__setattr__(self, name, frozenset(found))
-
-    @property
-    def state_paths(self) -> frozenset[str]:
-        """The system's paths at which a record is told how it stands; none where it is not."""
-        return frozenset(code.path for code in self.state)
 
     @property
     def field_types(self) -> dict[str, FieldType]:
@@ -109,7 +100,6 @@ class Mapping:
         types = dict.fromkeys(self.source_paths, FieldType.TEXT)
         types.update({source: self.entity.fields[f.name].type for f in self.fields
                       if len(f.sources) == 1 for source in f.sources})
-        types.update({code.path: STATE_FIELDS[code.name].type for code in self.state})
         return types
 
     def narrowed(self, names: Collection[str]) -> Mapping:
@@ -179,11 +169,6 @@ class Mapping:
             _put(payload, self.lines.steps,
                  [_encode(fields, line, external) for line in record["lines"]])
         return payload
-
-    def encode_state(self, told: Record) -> dict[str, Any]:
-        """What a record is told (`state`, `since`, `reason`; None is blank) as a payload. Raises
-        `EncodeFailed`."""
-        return _encode(self.state, told, lambda _entity, _id: None)
 
 
 def at(payload: Payload, steps: tuple[str, ...]) -> Any:

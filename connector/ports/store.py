@@ -10,7 +10,6 @@ from connector.domain.budget import Limits, Turn
 from connector.ports.identity import Identity
 from connector.ports.inbox import Inbox
 from connector.ports.ledger import Ledger
-from connector.ports.telling import Telling
 
 
 class Meter(Protocol):
@@ -61,7 +60,7 @@ class Store(Meter, Protocol):
         ...
 
 
-class UnitOfWork(Inbox, Identity, Ledger, Telling, Protocol):
+class UnitOfWork(Inbox, Identity, Ledger, Protocol):
     """All reading and writing within one transaction. Everything is asked for in bulk: no method
     runs one query for each record."""
 

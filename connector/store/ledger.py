@@ -35,8 +35,7 @@ class LedgerRows(Rows):
             "tallies": [[entity, role, tally.read, {k.value: n for k, n in
                                                     tally.outcomes.items() if n}]
                         for (entity, role), tally in run.tallies.items()],
-            "writes": [[*key, number] for key, number in run.writes.items()],
-            "told": [[*key, number] for key, number in run.told.items()]}
+            "writes": [[*key, number] for key, number in run.writes.items()]}
         self.upsert(runs, [{
             "id": run.id, "pair": run.pair, "trigger": run.trigger, "state": run.state.value,
             "started_at": moment(run.started_at),
@@ -256,9 +255,7 @@ def _run(row: Row[Any]) -> Run:
     return Run(row.id, row.pair, row.trigger, RunState(row.state),
                datetime.fromisoformat(row.started_at), instant(row.ended_at), row.message, tallies,
                {(entity, cast(Role, role), operation): number
-                for entity, role, operation, number in account["writes"]},
-               {(entity, cast(Role, role)): number
-                for entity, role, number in account.get("told", ())})
+                for entity, role, operation, number in account["writes"]})
 
 
 def _conflict(row: Row[Any]) -> Conflict:

@@ -113,8 +113,7 @@ def _state(stage: Stage) -> list[str]:
 
 
 def _shown(payload: Any) -> str:
-    """What a record holds, but since when it stands as it does: a crash takes its time."""
-    return str(sorted((name, str(value)) for name, value in payload.items() if name != "synced"))
+    return str(sorted((name, str(value)) for name, value in payload.items()))
 
 
 def _first_difference(undisturbed: list[str], state: list[str]) -> str:

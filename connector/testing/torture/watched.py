@@ -17,8 +17,7 @@ READING = frozenset({
     "unkeyed", "stake", "inbox_counts", "links_by_external", "links_by_canonical", "versions",
     "living", "canonical_ids", "external_ids", "snapshots", "claims", "unsettled_batches", "runs",
     "history", "merges", "redirects", "conflicts", "conflict", "dead_versions", "dead_attempts",
-    "dead_by_match_key", "due_dead_letters", "dead_letters", "dead_letter",
-    "untold", "told", "parked", "unsettled"})
+    "dead_by_match_key", "due_dead_letters", "dead_letters", "dead_letter"})
 """What a unit of work is asked without changing anything."""
 
 

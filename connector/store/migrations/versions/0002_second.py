@@ -22,7 +22,6 @@ def upgrade() -> None:
     _webhooks()
     _connections()
     _alerts()
-    _told()
 
 
 def _when_others_changed_a_record_last() -> None:
@@ -101,27 +100,8 @@ def _alerts() -> None:
     )
 
 
-def _told() -> None:
-    op.create_table("told",
-        sa.Column("pair", sa.String(length=100), nullable=False),
-        sa.Column("entity", sa.String(length=50), nullable=False),
-        sa.Column("system", sa.String(length=100), nullable=False),
-        sa.Column("external_id", sa.Text(), nullable=False),
-        sa.Column("state", sa.String(length=10), nullable=False),
-        sa.Column("reason", sa.Text(), nullable=False),
-        sa.Column("since", sa.String(length=40), nullable=True),
-        sa.Column("due", sa.Boolean(), nullable=False),
-        sa.PrimaryKeyConstraint("pair", "entity", "system", "external_id"),
-        sqlite_with_rowid=False
-    )
-    op.create_index("told_due", "told", ["pair", "entity", "system"],
-                    sqlite_where=sa.text("due OR state != 'in_sync'"),
-                    postgresql_where=sa.text("due OR state != 'in_sync'"))
-
-
 def downgrade() -> None:
     """Back to the first release's schema."""
-    op.drop_table("told")
     op.drop_index("outcomes_run", "outcomes")
     op.drop_index("dead_letters_due", "dead_letters")
     op.drop_column("dead_letters", "next_try_at")
