@@ -163,7 +163,7 @@ class Entries:
         if self.waits:
             uow.wait(pair, self.waits)
         if self.released:
-            uow.release(pair, self.released)
+            self.session.count_released(uow.release(pair, self.released))
         if self.failures:
             uow.bury(pair, self.session.run_id, now, self.failures)
         if self.succeeded:

@@ -1,6 +1,6 @@
 """One execution: pull, decode, match, merge, plan, apply, for every entity, parents first.
 
-Read `Engine.sync` for the whole way. A run goes on in passes until one writes nothing: the echoes
+Read `Engine.sync` for the whole way. A run goes on in passes until nothing moves: the echoes
 of its own writes are read (and dropped by their version), and what those writes set off in the
 other system, such as stock reserved by an order, is carried over in the same run.
 """
@@ -190,14 +190,15 @@ class Engine:
 
     def _agree(self, session: Session, wanted: Sequence[str], read: Callable[[bool], None], *,
                safety_stop: bool) -> None:
-        """Read (again, in later passes) and work off, until a pass writes nothing."""
+        """Read (again, in later passes) and work off, until a pass writes nothing and lets nothing
+        go on that waited: it may have come too late for this pass."""
         for number in range(MAX_PASSES):
-            written = session.written
+            before = session.written, session.released
             read(number > 0)
             if number == 0:
                 take_up_due(session, wanted)
             self._drain_all(session, wanted, safety_stop=safety_stop and number == 0)
-            if session.written == written:
+            if (session.written, session.released) == before:
                 break
 
     def _again(self, trigger: str, records: Mapping[str, Sequence[tuple[str, str]]]) -> Run:

@@ -47,6 +47,7 @@ class Session:
     writes: dict[tuple[str, Role, str], int] = field(default_factory=lambda: defaultdict(int))
     requeued: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
     notes: dict[str, str] = field(default_factory=dict)  # by trace key, for the outcome's reason
+    released: int = 0  # records that waited, and may go on by now
     put_off: set[tuple[str, str, str]] = field(default_factory=set)  # entity, system, external ID
     renewed_at: datetime = field(init=False)
     _counting: Lock = field(default_factory=Lock)
@@ -87,6 +88,11 @@ class Session:
         """One write made."""
         with self._counting:
             self.writes[entity, role, operation] += 1
+
+    def count_released(self, number: int) -> None:
+        """Records that waited for something that is settled now."""
+        with self._counting:
+            self.released += number
 
     @property
     def written(self) -> int:
