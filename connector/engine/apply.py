@@ -25,6 +25,7 @@ from connector.engine.group import Work
 from connector.engine.intents import Outgoing, outgoing
 from connector.engine.keep import Keeping, Result
 from connector.engine.known import Planned
+from connector.engine.landed import look_again
 from connector.engine.reread import reread
 from connector.engine.session import Session
 from connector.errors import BudgetSpent, RetryLater, SystemUnreachable
@@ -168,7 +169,7 @@ def recover(session: Session) -> None:
         if batch.operation is Operation.CREATE:
             _recover_creates(session, batch)
         else:
-            _look_again(session, batch)
+            look_again(session, batch)
 
 
 def _recover_creates(session: Session, batch: Batch) -> None:
@@ -195,12 +196,3 @@ def _recover_creates(session: Session, batch: Batch) -> None:
         adopting.adopt(uow, batch, results)
         adopting.save(uow)
 
-
-def _look_again(session: Session, batch: Batch) -> None:
-    entity = batch.intents[0].entity
-    role = session.pair.role_of(batch.intents[0].system)
-    ids = [intent.external_id for intent in batch.intents if intent.external_id]
-    changes = list(reread(session, entity, role, ids, Planned()).values())
-    with session.store.begin() as uow:
-        uow.receive(session.pair.name, changes)
-        uow.settle_batches(session.pair.name, [batch.key])

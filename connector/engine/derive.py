@@ -11,7 +11,7 @@ from typing import Any
 from connector.domain.entities import ENTITIES, pack
 from connector.domain.policies import Becomes, other
 from connector.domain.records import Change
-from connector.engine.group import Group
+from connector.engine.group import Group, Seen
 from connector.engine.pair import Pair
 
 _ITS_OWN = {"number", "status", "remark"}
@@ -25,9 +25,23 @@ def derived_change(pair: Pair, becomes: Becomes, group: Group) -> Change | None:
     if base.get(becomes.when_field) != becomes.when_value or seen is None or seen.record is None:
         return None
     record = derived_record(becomes, group.entity, group.canonical_id, seen.record)
-    return Change(0, becomes.entity, pair.side(source).system, f"{group.entity}:{seen.external_id}",
+    return Change(0, becomes.entity, pair.side(source).system, _own_id(group, seen),
                   seen.version, pack(ENTITIES[becomes.entity], record),
                   derived_from=group.canonical_id)
+
+
+def derived_name(pair: Pair, becomes: Becomes, group: Group) -> str | None:
+    """The trace key of the document that `group` would become; None where its source is unknown."""
+    source = other(becomes.made_in)
+    seen = group.sides.get(source)
+    if seen is None:
+        return None
+    return f"{becomes.entity}/{pair.side(source).system}/{_own_id(group, seen)}"
+
+
+def _own_id(group: Group, seen: Seen) -> str:
+    """What stands for the external ID of a document that stands in no system at its source."""
+    return f"{group.entity}:{seen.external_id}"
 
 
 def derived_record(becomes: Becomes, source: str, canonical_id: str,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from connector.domain.entities import ENTITIES, pack
-from connector.domain.policies import Role, other
+from connector.domain.policies import CRM, ERP, Role, other
 from connector.domain.records import Batch, Intent, Operation, Payload
 from connector.engine.group import Work
+from connector.engine.merge import agreed
 from connector.engine.pair import Pair, Side
 from connector.errors import ParentMissing, RecordFailed
 from connector.ports import UnitOfWork
@@ -100,8 +102,21 @@ def _intent(pair: Pair, side: Side, work: Work, known: dict[tuple[str, str], str
     if group.refused:  # a system that knows our keys would only repeat its refusal
         key += f":after {group.refused}"
     return Intent(key, group.entity, group.canonical_id, side.system, write.operation, payload,
-                  pack(ENTITIES[group.entity], work.base or {}), reference,
+                  pack(ENTITIES[group.entity], _agreed_then(pair, side, work)), reference,
                   seen.external_id if seen else None, seen.version if seen else None)
+
+
+def _agreed_then(pair: Pair, side: Side, work: Work) -> Mapping[str, Any]:
+    """What both sides agree on once this one write is made: of an update, not yet what the other
+    side is to be told as well."""
+    group, write = work.group, work.writes[side.role]
+    if write.operation is not Operation.UPDATE:
+        return work.base or {}
+    sides = {role: seen.record or {} for role, seen in group.sides.items()}
+    if work.asks or len(sides) < 2:
+        return group.base or {}
+    sides[side.role] = {**sides[side.role], **write.record}
+    return agreed(pair.rules[group.entity], group.base or {}, sides[CRM], sides[ERP])
 
 
 def _digest(payload: Payload) -> bytes:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from connector.domain.actions import OutcomeKind
-from connector.domain.entities import ENTITIES, pack, unpack
+from connector.domain.entities import ENTITIES, pack
 from connector.domain.ledger import ConflictState
 from connector.domain.policies import CRM, ERP, Role
 from connector.domain.records import (
@@ -27,7 +27,7 @@ from connector.domain.records import (
     WriteResult,
     WriteStatus,
 )
-from connector.engine.derive import derived_change
+from connector.engine.derive import derived_change, derived_name
 from connector.engine.group import Group, Seen, Work
 from connector.engine.hand_off import PROPOSAL, after_asking, declined
 from connector.engine.intents import Outgoing
@@ -146,30 +146,38 @@ class Keeping(Outcomes):
 
     def _made_in_part(self, work: Work, results: dict[Role, Result]) -> None:
         """Keep the sides that were written; the base takes what both hold alike by now, or what
-        is undone on one side meanwhile would come back from the other."""
-        group, written = work.group, False
+        is undone on one side meanwhile would come back from the other. Both are tied: one that is
+        parked next is out of sight of first contact."""
+        group, written = work.group, set[Role]()
         for role, (_, result) in results.items():
             decoded = result.record and self.returned.get((role, result.record.external_id))
             if result.record is not None and isinstance(decoded, dict):
                 group.sides[role] = _written(group, role, result.record, decoded)
                 self.link(group, role)
-                written = True
+                written.add(role)
                 self._outcomes_uncounted(work, [a for a in work.actions if a.target == role])
-        crm, erp = (group.sides[role].record if role in group.sides else None
-                    for role in (CRM, ERP))
-        if written and group.base is not None and crm is not None and erp is not None:
+        there = {role: seen.record for role, seen in group.sides.items()
+                 if seen.record is not None and not seen.virtual}
+        if len(there) < 2:
+            return
+        if written and group.base is not None:
             self.snapshots.append(Snapshot(self.entity, group.canonical_id, pack(
-                ENTITIES[self.entity], agreed(self.rules, group.base, crm, erp))))
+                ENTITIES[self.entity], agreed(self.rules, group.base, there[CRM], there[ERP]))))
+        gone = {role for role, (_, result) in results.items()
+                if result.status is WriteStatus.GONE}
+        for role in sorted(there.keys() - written - gone):
+            if written or role not in group.linked:
+                self.link(group, role, unsettled=True)
 
     def _done(self, work: Work, results: dict[Role, Result]) -> None:
-        group = work.group
+        group, agreed_before = work.group, work.group.base
         base = dict(work.base) if work.base is not None else None
         # what both sides work out by themselves is compared whatever they answer
         refusal, as_told = "", (len(group.sides) == 2 and not work.ends
                                 and not self.rules.computed)
         for role, (intent, result) in results.items():
             before = group.sides.get(role)
-            decoded = self._seen_after(group, role, intent, result)
+            decoded = self._seen_after(work, role, intent, result)
             as_told = as_told and before is not None and before.record is not None \
                 and decoded == {**before.record, **work.writes[role].record}
             if result.refusal and decoded is not None and base is not None:
@@ -190,7 +198,7 @@ class Keeping(Outcomes):
         for role, seen in group.sides.items():
             if not seen.virtual:
                 self.link(group, role, unsettled=follow is not None and role in results)
-        if base is not None and (results or base != work.group.base or not group.linked):
+        if base is not None and (results or base != agreed_before or not group.linked):
             self.snapshots.append(Snapshot(self.entity, group.canonical_id,
                                            pack(ENTITIES[self.entity], base)))
         self._close_conflicts(work, follow)
@@ -204,9 +212,10 @@ class Keeping(Outcomes):
         else:
             self._settle(work, results, refusal)
 
-    def _seen_after(self, group: Group, role: Role, intent: Intent,
+    def _seen_after(self, work: Work, role: Role, intent: Intent,
                     result: WriteResult) -> dict[str, Any] | None:
         """Note a written side as the system returned it; the decoded record, if there is one."""
+        group = work.group
         if result.status is WriteStatus.DELETED or result.record is None:
             group.sides[role] = Seen(intent.external_id or "", "", None)
             return None
@@ -216,7 +225,7 @@ class Keeping(Outcomes):
         if isinstance(decoded, RecordFailed):
             # It will be read again, and fail there under its own name.
             group.sides[role] = Seen(result.record.external_id, "",
-                                     unpack(ENTITIES[self.entity], intent.record))
+                                     dict(self._sent(work, role)))
             return None
         group.sides[role] = _written(group, role, result.record, decoded)
         return decoded
@@ -328,6 +337,8 @@ class Keeping(Outcomes):
             if change is not None:
                 self.derived[self.pair.canonical_id(becomes.entity, change.system,
                                                     change.external_id)] = change
+            elif (name := derived_name(self.pair, becomes, work.group)) is not None:
+                self.succeeded.append(name)  # what it was to become is not wanted any more
 
 
 def _written(group: Group, role: Role, now: RemoteRecord, decoded: dict[str, Any]) -> Seen:

@@ -266,6 +266,23 @@ def agreed(rules: Rules, base: Record, crm: Record, erp: Record) -> dict[str, An
     return known
 
 
+def landed(rules: Rules, base: Record, sent: Record, now: Record) -> dict[str, Any]:
+    """`base` with what an update was to bring both sides to agree on (`sent`), as far as the
+    record that was written shows it `now`."""
+    known = {**base, **{name: sent[name] for name in rules.header
+                        if name in sent and name in now and now[name] == sent[name]}}
+    if rules.lines and "lines" in sent and "lines" in now:
+        before, told, there = (_by_key(rules, record) for record in (base, sent, now))
+        next_base: Lines = {key: was for key, was in before.items() if key in told or key in there}
+        for key in told.keys() & there.keys():
+            line = {name: value for name, value in told[key].items()
+                    if there[key].get(name, MISSING) == value}
+            if line:
+                next_base[key] = {**before.get(key, {}), **line}
+        known["lines"] = [next_base[key] for key in sorted(next_base)]
+    return known
+
+
 def for_creation(rules: Rules, record: Record, target: Role) -> dict[str, Any]:
     """The part of `record` that a new counterpart at `target` is given: what may be written
     there and goes that way. Blank fields are left to the target."""

@@ -6,6 +6,7 @@ import hashlib
 
 from connector.domain.actions import Action, ActionKind
 from connector.domain.policies import Role, other
+from connector.domain.values import Record
 from connector.engine.deletion import settled
 from connector.engine.group import Group, Seen, Work
 from connector.engine.pair import Rules
@@ -27,14 +28,19 @@ def _alone(rules: Rules, group: Group, role: Role, seen: Seen) -> Work:
     """A record without a counterpart."""
     if seen.record is None:
         work = only(group, ActionKind.SKIP, f"deleted in the {role} before it had a counterpart")
-        work.ends = True
+        # What another document became stays known: that one would become it a second time.
+        work.ends = not _made_from_another(rules, group.base or {})
         return work
     born_in = rules.policy.born_in
-    made = seen.virtual or any(seen.record.get(name) is not None for name in rules.made_from)
+    made = seen.virtual or _made_from_another(rules, seen.record)
     if born_in not in ("either", role) and not made:
         return only(group, ActionKind.SKIP,
                     f"new {group.entity} records are made in the {born_in} only")
     return creation(rules, group, other(role), seen.record)
+
+
+def _made_from_another(rules: Rules, record: Record) -> bool:
+    return any(record.get(name) is not None for name in rules.made_from)
 
 
 def fingerprint(action: Action) -> str:

@@ -13,7 +13,7 @@ from hypothesis.strategies import SearchStrategy
 from connector.domain.entities import ENTITIES
 from connector.domain.policies import CRM, ERP, EntityPolicy, FieldPolicy, Role, other
 from connector.domain.values import Record
-from connector.engine.merge import Merged, merge
+from connector.engine.merge import Merged, agreed, landed, merge
 from connector.engine.pair import Rule, Rules
 
 QUIET = settings(deadline=None, max_examples=150)
@@ -163,3 +163,26 @@ def test_a_side_that_changed_nothing_has_no_say(base: Record, theirs: Record) ->
 def test_equal_sides_need_nothing(governed: Rules, record: Record) -> None:
     merged = merge(governed, record, record, record)
     assert (merged.writes, merged.conflicts, merged.base) == ({}, [], record)
+
+
+@QUIET
+@given(GOVERNED, RECORDS, RECORDS, RECORDS, st.sampled_from([CRM, ERP]))
+def test_a_write_whose_answer_was_lost_leaves_the_base_of_one_that_was_told(
+        governed: Rules, base: Record, crm: Record, erp: Record, role: Role) -> None:
+    """One side was written and nobody told; who reads it again agrees on as much as if he had been
+    told, and a value that a person gives either side then is his, and no conflict with ours."""
+    sides = {CRM: crm, ERP: erp}
+    sides[role] = {**sides[role], **merge(governed, base, crm, erp).writes.get(role, {})}
+    told = agreed(governed, base, sides[CRM], sides[ERP])
+    found = landed(governed, base, told, sides[role])
+    assert found == told
+    assert landed(governed, found, told, sides[role]) == found
+
+
+@QUIET
+@given(GOVERNED, RECORDS, RECORDS, RECORDS)
+def test_what_was_not_written_is_not_agreed(governed: Rules, base: Record, sent: Record,
+                                            now: Record) -> None:
+    before, there = by_path(base), by_path(now)
+    for path, value in by_path(landed(governed, base, sent, now)).items():
+        assert value == before.get(path, "nothing") or value == there[path]

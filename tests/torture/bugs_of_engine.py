@@ -130,10 +130,9 @@ def snapshot_before_the_write() -> Patches:
 def settled_before_the_write() -> Patches:
     def record(real: Any) -> Any:
         def early(session: Any, entity: str, works: Any) -> Any:
-            out = real(session, entity, works)
             with session.store.begin() as uow:
                 uow.settle([c.id for w in works for c in w.group.changes if w.writes])
-            return out
+            return real(session, entity, works)
 
         return early
 
@@ -235,14 +234,14 @@ def stale_repeated() -> Patches:
 @planted("what a system returned is kept as seen")
 def returned_not_kept() -> Patches:
     def seen_after(real: Any) -> Any:
-        def as_sent(self: Any, group: Any, role: Any, intent: Any, result: Any) -> Any:
+        def as_sent(self: Any, work: Any, role: Any, intent: Any, result: Any) -> Any:
+            group = work.group
             before = group.sides.get(role)
-            decoded = real(self, group, role, intent, result)
+            decoded = real(self, work, role, intent, result)
             if decoded is None:
                 return None
-            work = keep.unpack(keep.ENTITIES[self.entity], intent.record)
             held = before.record if before and before.record else {}
-            sent = {**held, **{n: v for n, v in work.items() if n in decoded}}
+            sent = {**held, **{n: v for n, v in (work.base or {}).items() if n in decoded}}
             group.sides[role] = replace(group.sides[role], record=sent)
             return sent
 

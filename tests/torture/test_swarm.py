@@ -9,7 +9,7 @@ from dataclasses import fields
 from connector.testing.torture.faults import Rates
 from connector.testing.torture.swarm import Total, run_seeds
 
-FOUND_SOMETHING = (59, 140, 205, 327, 451, 571, 589)
+FOUND_SOMETHING = (59, 140, 205, 326, 327, 385, 451, 571, 589, 106952, 109687, 101982, 117917)
 """Seeds that once broke an invariant."""
 
 

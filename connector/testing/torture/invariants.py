@@ -127,11 +127,13 @@ def _ordered(world: World) -> dict[str, str]:
 
 def _quotes(world: World, uow: UnitOfWork, conflicts: list[Conflict]) -> Iterator[str]:
     """I2: an accepted quote has become exactly one order, unless a person is asked; no other has
-    become one."""
+    become one. What was made, and deleted before we were told so, is made again."""
     asked = {c.canonical_id for c in conflicts if c.state is not ConflictState.SETTLED}
     ordered = _ordered(world)
     made = uow.links_by_canonical(world.pair.name, "order", ordered)
-    references = Counter(row.reference for row in world.rows(ERP, OBJECTS[ERP]["order"]))
+    orders = OBJECTS[ERP]["order"]
+    references = Counter(row.reference for row in world.rows(ERP, orders)
+                         if (ERP, orders, row.external_id) not in world.unmet)
     quotes = _living(world, CRM, "quote")
     links = uow.links_by_external(world.pair.name, "quote", CRM, quotes)
     for canonical_id, ext in ordered.items():

@@ -58,6 +58,7 @@ class World:
         self.edits = Edits()
         self.born: set[tuple[Role, str, str]] = set()  # records that a user made
         self.spoiled: set[tuple[Role, str, str]] = set()
+        self.unmet: set[tuple[Role, str, str]] = set()  # deleted before the connector knew of them
         self.violations: list[str] = []
         self.overtaken = False
         self.systems = {role: Books(look_back=kinds[role].look_back) for role in (CRM, ERP)}
@@ -125,6 +126,10 @@ class World:
         system = self.systems[role]
         system.unlock(object, external_id)
         self.edits.seen |= tokens(dict(system.objects[object][external_id].payload))
+        entity = next(name for name, known in OBJECTS[role].items() if known == object)
+        with self.store.begin() as uow:
+            if not uow.canonical_ids(self.pair.name, entity, role, [external_id]):
+                self.unmet.add((role, object, external_id))
         system.delete(object, external_id)
         self.edits.number += 1
         self.faults.note(f"delete {role} {object} {external_id}")

@@ -10,7 +10,7 @@ import pytest
 
 from connector.domain.entities import ENTITIES, unpack
 from connector.domain.policies import CRM, ERP, Becomes
-from connector.engine.derive import derived_change, derived_record
+from connector.engine.derive import derived_change, derived_name, derived_record
 from connector.engine.group import Group, Seen
 from connector.engine.pair import Pair
 
@@ -78,3 +78,13 @@ def test_a_deleted_quote_brings_up_nothing(example_pair: Pair) -> None:
     del alone.sides[CRM]
     assert derived_change(example_pair, BECOMES, gone) is None
     assert derived_change(example_pair, BECOMES, alone) is None
+
+
+def test_what_it_would_become_has_a_name_as_long_as_its_source_is_known(
+        example_pair: Pair) -> None:
+    change, gone, alone = derived_change(example_pair, BECOMES, group()), group(), group()
+    gone.sides[CRM].record = None
+    del alone.sides[CRM]
+    assert change is not None
+    assert derived_name(example_pair, BECOMES, gone) == change.trace_key
+    assert derived_name(example_pair, BECOMES, alone) is None
