@@ -63,9 +63,9 @@ def sync_until_quiet(world: World) -> None:
 
 def state(world: World) -> State:
     """All living records, less their status and what systems work out by themselves; prices as the
-    ERP rounds them whenever it is given lines."""
+    ERP rounds them whenever it is given lines, and what is empty as blank."""
     return {(role, object, row.external_id): world.systems[ERP].taken(object, {
-        name: value for name, value in row.payload.items()
+        name: None if value == "" else value for name, value in row.payload.items()
         if name not in (*WORKED_OUT, *FORWARD)}, new=False)
         for role in (CRM, ERP) for object in OBJECTS[role].values()
         for row in world.systems[role].objects.get(object, {}).values() if not row.deleted}

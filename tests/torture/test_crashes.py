@@ -85,7 +85,7 @@ def test_a_run_whose_lease_was_taken_over_keeps_nothing(store: SqlStore) -> None
 def test_what_one_side_refused_is_no_edit_of_it(store: SqlStore) -> None:
     """The base moves with the side that was written; an older sight of the one that refused, which
     nobody can read by now, would differ from it and look like an edit."""
-    stage = Stage(Boundaries(), store)
+    stage = Stage(Boundaries(), emptied(store))
     mine = stage.customer(CRM)
     stage.agree()
     linked = stage.both(CRM, "customer", mine)
