@@ -28,6 +28,7 @@ from connector.config.running import (
     AlertsConfig,
     AlertWebhookConfig,
     LogConfig,
+    ScaleConfig,
     ScheduleConfig,
     ServeConfig,
     TracesConfig,
@@ -40,8 +41,8 @@ from connector.mapping.yaml_file import YamlFile, read_yaml
 __all__ = [
     "AlertMailConfig", "AlertWebhookConfig", "AlertsConfig", "BecomesConfig", "Config",
     "EntityConfig", "FieldConfig", "HandOffConfig", "LogConfig", "NewerWinsConfig", "PairConfig",
-    "RoundingConfig", "SafetyStopConfig", "ScheduleConfig", "ServeConfig", "SystemConfig",
-    "TracesConfig", "read_config", "secret",
+    "RoundingConfig", "SafetyStopConfig", "ScaleConfig", "ScheduleConfig", "ServeConfig",
+    "SystemConfig", "TracesConfig", "read_config", "secret",
 ]
 
 
@@ -91,6 +92,7 @@ class Config(Strict):
     transforms: str | None = None
     log: LogConfig = LogConfig()
     serve: ServeConfig = ServeConfig()
+    scale: ScaleConfig = ScaleConfig()
     alerts: AlertsConfig | None = None
     traces: TracesConfig | None = None
     systems: dict[str, SystemConfig] = Field(min_length=1)

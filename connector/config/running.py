@@ -67,6 +67,29 @@ class ServeConfig(Strict):
     prefect_port: int = Field(default=4200, ge=1, le=65_535)
 
 
+class ScaleConfig(Strict):
+    """By whom a large inbox is worked off: by the process of the run, by the workers of a Prefect
+    work pool, or by a Dask cluster (the one at `cluster`, or `workers` processes of its own)."""
+
+    by: Literal["process", "prefect", "dask"] = "process"
+    partitions: int = Field(default=8, ge=1, le=256)
+    at_least: int = Field(default=1000, ge=1)
+    patience: Annotated[int, BeforeValidator(_seconds)] = Field(default=120, ge=1)
+    work_pool: str | None = Field(default=None, min_length=1)
+    cluster: str | None = Field(default=None, pattern=r"^\w+://\S+$")
+    workers: int | None = Field(default=None, ge=1, le=64)
+
+    @model_validator(mode="after")
+    def _named_by_whom(self) -> ScaleConfig:
+        if (self.by == "prefect") != (self.work_pool is not None):
+            raise ValueError("`by: prefect` and `work_pool` go together")
+        if (self.by == "dask") != (self.cluster is not None or self.workers is not None):
+            raise ValueError("`by: dask` goes together with `cluster` or `workers`")
+        if self.cluster is not None and self.workers is not None:
+            raise ValueError("one of `cluster` and `workers` is expected")
+        return self
+
+
 class TracesConfig(Strict):
     """Where OpenTelemetry traces go, by OTLP over HTTP, and how many of the runs are traced."""
 

@@ -81,6 +81,7 @@ def drain(session: Session, entity: str) -> None:
 
 def _work_off(session: Session, entity: str, gathered: Gathered, works: Sequence[Work],
               refused: Sequence[tuple[Group, RecordFailed]]) -> None:
+    session = session.for_batch()
     for side in session.pair.sides:
         taken = sum(change.system == side.system for change in gathered.taken)
         if taken:

@@ -7,8 +7,6 @@ other system, such as stock reserved by an order, is carried over in the same ru
 
 from __future__ import annotations
 
-import os
-import socket
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +27,8 @@ from connector.engine.aliases import Place, join, split
 from connector.engine.apply import recover
 from connector.engine.drain import batches, drain
 from connector.engine.drift import compare
-from connector.engine.fence import FencedStore
+from connector.engine.fan_out import Division, fan_out
+from connector.engine.fence import FencedStore, holder
 from connector.engine.in_flight import BATCHES_IN_FLIGHT, InFlight
 from connector.engine.known import Planned
 from connector.engine.pair import Pair, Side
@@ -51,14 +50,15 @@ BETWEEN_TRIES = 0.2
 
 class Engine:
     """Keeps one pair in agreement. Where another run works on it, a run waits for `patience`
-    seconds before it gives up."""
+    seconds before it gives up. With a `division` other processes work with it."""
 
     def __init__(self, pair: Pair, store: Store, clock: Clock, *,
                  crash: Callable[[str], None] = lambda _point: None,
-                 in_flight: int = BATCHES_IN_FLIGHT, patience: float = 0) -> None:
+                 in_flight: int = BATCHES_IN_FLIGHT, patience: float = 0,
+                 division: Division | None = None) -> None:
         self.pair, self.store, self.clock = pair, store, clock
         self._patience = patience
-        self._crash, self._in_flight = crash, in_flight
+        self._crash, self._in_flight, self._division = crash, in_flight, division
 
     def sync(self, entities: Sequence[str] = (), *, safety_stop: bool = True,
              trigger: str = "cli", observe: Observe = unobserved) -> Run:
@@ -253,7 +253,8 @@ class Engine:
         if safety_stop:
             self._check_safety(session, entities)
         for entity in entities:
-            drain(session, entity)
+            if self._division is None or not fan_out(session, entity, self._division):
+                drain(session, entity)
 
     def _check_safety(self, session: Session, entities: Sequence[str]) -> None:
         """Stop where too much would be deleted or changed; it is planned only where so much was
@@ -308,11 +309,10 @@ class Engine:
 
     def _lease(self) -> int:
         """Take the pair's lease; raises `LeaseHeld` where it isn't free in time."""
-        holder = f"{socket.gethostname()}:{os.getpid()}"
         given_up = self.clock.now() + timedelta(seconds=self._patience)
         while True:
             try:
-                return self.store.acquire_lease(self.pair.name, holder, LEASE_TTL)
+                return self.store.acquire_lease(self.pair.name, holder(), LEASE_TTL)
             except LeaseHeld:
                 if self.clock.now() >= given_up:
                     raise

@@ -10,11 +10,12 @@ from threading import Lock
 from typing import Protocol
 
 from connector.domain.actions import Outcome, OutcomeKind, Tally
+from connector.domain.partitions import Counts
 from connector.domain.policies import Role
 from connector.domain.records import Operation
 from connector.engine.fence import FencedStore
 from connector.engine.pair import Pair
-from connector.ports import Clock
+from connector.ports import Clock, UnitOfWork
 
 LEASE_TTL = 60.0
 """Seconds a lease holds without being renewed; a run renews it before every batch of writes."""
@@ -65,6 +66,24 @@ class Session:
         """Renew the lease where a good part of its time has passed; for what writes nothing."""
         if (self.clock.now() - self.renewed_at).total_seconds() > LEASE_TTL / 4:
             self.guard()
+
+    def for_batch(self) -> Session:
+        """Who counts what comes of one batch."""
+        return self
+
+    def saving(self, uow: UnitOfWork) -> None:
+        """Told of each transaction that keeps what came of records. What a run has counted it
+        keeps itself, at its end."""
+
+    def add(self, counts: Counts) -> None:
+        """What others have counted for this run."""
+        with self._counting:
+            for key, tally in counts.tallies.items():
+                self.tallies[key].add(tally)
+            for write, number in counts.writes.items():
+                self.writes[write] += number
+            self.released += counts.released
+            self.put_off |= counts.put_off
 
     def count_read(self, entity: str, role: Role, number: int = 1) -> None:
         """Records taken up: each of them has to get exactly one outcome."""

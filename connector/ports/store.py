@@ -10,6 +10,7 @@ from connector.domain.budget import Limits, Turn
 from connector.ports.identity import Identity
 from connector.ports.inbox import Inbox
 from connector.ports.ledger import Ledger
+from connector.ports.partitions import Partitions
 
 
 class Meter(Protocol):
@@ -40,7 +41,8 @@ class Store(Meter, Protocol):
         ...
 
     def acquire_lease(self, pair: str, holder: str, ttl: float) -> int:
-        """Take the pair's lease for `ttl` seconds and return its fencing token.
+        """Take the pair's lease (or that of one of its partitions, by its name) for `ttl` seconds
+        and return its fencing token.
 
         `holder` is `host:pid`. A lease whose time is up, or whose holder was a process of this
         host that lives no more, is taken over. Raises `LeaseHeld`.
@@ -60,7 +62,7 @@ class Store(Meter, Protocol):
         ...
 
 
-class UnitOfWork(Inbox, Identity, Ledger, Protocol):
+class UnitOfWork(Inbox, Identity, Ledger, Partitions, Protocol):
     """All reading and writing within one transaction. Everything is asked for in bulk: no method
     runs one query for each record."""
 

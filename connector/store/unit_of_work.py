@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import sqlite3
-import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
@@ -22,10 +19,11 @@ from connector.ports import Clock
 from connector.store.alerts import AlertRows
 from connector.store.connections import ConnectionRows
 from connector.store.hints import HintRows
-from connector.store.inbox import InboxRows
+from connector.store.leases import held
 from connector.store.ledger import LedgerRows
 from connector.store.links import LinkRows
 from connector.store.outbox import OutboxRows
+from connector.store.partitions import PartitionRows
 from connector.store.rows import Rows
 from connector.store.tables import leases
 from connector.store.tending import TENDED, checkpoints
@@ -35,8 +33,7 @@ DURABLE = "durable"
 _GIVEN_UP = ("40001", "40P01")  # PostgreSQL: serialization failure, deadlock
 
 
-
-class SqlUnitOfWork(InboxRows, HintRows, LinkRows, OutboxRows, LedgerRows, ConnectionRows,
+class SqlUnitOfWork(PartitionRows, HintRows, LinkRows, OutboxRows, LedgerRows, ConnectionRows,
                     AlertRows):
     """All reading and writing within one transaction."""
 
@@ -108,7 +105,7 @@ class SqlStore:
                     leases, [{"pair": pair, "holder": "", "token": 0, "until": 0.0}], ("pair",))
                 row = connection.execute(select(leases).where(leases.c.pair == pair)
                                          .with_for_update()).one()
-            if row.holder and row.until > now and not _dead(row.holder):
+            if held(row, now):
                 raise LeaseHeld(
                     f"Pair {pair!r} is being worked on by {row.holder} "
                     f"(for at most {row.until - now:.0f} s more, unless it goes on).",
@@ -171,18 +168,3 @@ def contended(error: Exception) -> bool:
     if isinstance(orig, sqlite3.Error):
         return getattr(orig, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
     return getattr(orig, "sqlstate", None) in _GIVEN_UP
-
-
-def _dead(holder: str) -> bool:
-    """Whether a holder was a process of this host that lives no more."""
-    host, _, pid = holder.rpartition(":")
-    # On Windows, os.kill would not ask but interrupt.
-    if host != socket.gethostname() or not pid.isdecimal() or sys.platform == "win32":
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, OverflowError):
-        return True
-    except PermissionError:
-        return False
-    return False

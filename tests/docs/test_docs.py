@@ -38,6 +38,7 @@ from connector.config import (
     PairConfig,
     RoundingConfig,
     SafetyStopConfig,
+    ScaleConfig,
     ScheduleConfig,
     ServeConfig,
     TracesConfig,
@@ -139,8 +140,8 @@ def test_commands_that_a_page_shows_exist(page: Path) -> None:
                                    BecomesConfig, NewerWinsConfig, RoundingConfig,
                                    SafetyStopConfig, HttpSettings,
                                    WebhookSettings, SignatureSettings, BudgetSettings,
-                                   ServeConfig, ScheduleConfig, AlertsConfig, TracesConfig,
-                                   AlertWebhookConfig, AlertMailConfig])
+                                   ServeConfig, ScheduleConfig, ScaleConfig, AlertsConfig,
+                                   TracesConfig, AlertWebhookConfig, AlertMailConfig])
 def test_every_setting_is_documented(model: type[BaseModel]) -> None:
     page = text("configuration.md")
     for name, field in model.model_fields.items():

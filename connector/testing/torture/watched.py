@@ -17,7 +17,8 @@ READING = frozenset({
     "unkeyed", "stake", "inbox_counts", "links_by_external", "links_by_canonical", "versions",
     "living", "canonical_ids", "external_ids", "snapshots", "claims", "unsettled_batches", "runs",
     "history", "merges", "redirects", "conflicts", "conflict", "dead_versions", "dead_attempts",
-    "dead_by_match_key", "due_dead_letters", "dead_letters", "dead_letter"})
+    "dead_by_match_key", "due_dead_letters", "dead_letters", "dead_letter",
+    "within", "inbox_after", "partition_states", "counts"})
 """What a unit of work is asked without changing anything."""
 
 
