@@ -12,7 +12,7 @@ SEEDS_POSTGRESQL ?= 5000
 KILLS ?= 500
 RECORDS ?= 50000
 
-.PHONY: demo test test-real check lint types contracts torture kills mutants bench bench-money scale lock clean
+.PHONY: demo test test-real check lint types contracts torture kills flows mutants bench bench-money scale lock clean
 
 demo: .venv/runtime
 	$(BIN)/connector demo $(if $(KEEP),--keep)
@@ -40,6 +40,10 @@ torture: .venv/develop
 	$(BIN)/python -m connector.testing.torture.crashes
 	$(BIN)/python -m connector.testing.torture --seeds $(SEEDS) --minutes $(MINUTES)
 	$(BIN)/python -m tests.postgres connector.testing.torture --seeds $(SEEDS_POSTGRESQL) --processes 1
+
+# Schedules, workers, cancellation and killed flow runs, with a real Prefect server: two minutes.
+flows: .venv/develop
+	$(BIN)/pytest -m slow tests/flows
 
 # Kills real processes with -9 while people work in both systems, on either store.
 kills: .venv/develop

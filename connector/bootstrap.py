@@ -31,7 +31,9 @@ from connector.domain.partitions import Partition
 from connector.engine.fan_out import Division
 from connector.engine.pair import Pair, Side
 from connector.engine.partition import drain_partition
-from connector.engine.run import Engine
+from connector.engine.phases import Phase, at_once
+from connector.engine.run import Engine, new_id
+from connector.engine.turns import AT_ONCE, Busy, close_abandoned
 from connector.errors import ConfigInvalid
 from connector.logs import SECRETS, log_to_stderr
 from connector.mapping.compile import Mapping
@@ -185,11 +187,23 @@ class Connector:
                                             for entity, mapping in mappings.items()})
 
     def engine(self, name: str, crash: Callable[[str], None] = lambda _point: None, *,
-               patience: float = 0) -> Engine:
-        """The engine for a pair; its runs wait for `patience` seconds where another one works."""
+               busy: Busy = AT_ONCE, phase: Phase = at_once,
+               run_id: Callable[[], str] = new_id) -> Engine:
+        """The engine for a pair; see `Engine`."""
         self._trace()
-        return Engine(self.pair(name), self.store, self.clock, crash=crash, patience=patience,
-                      division=self._division())
+        return Engine(self.pair(name), self.store, self.clock, crash=crash, busy=busy,
+                      phase=phase, run_id=run_id, division=self._division())
+
+    def close_abandoned(self, name: str) -> None:
+        """Mark a pair's runs that dead processes have left running, unless one works on it; no
+        adapter is made for that."""
+        close_abandoned(self.store, self.clock, name)
+
+    def busy(self, name: str, choice: str | None = None, patience: float | None = None) -> Busy:
+        """What a run on a pair does where another one works: as given, else as the config says."""
+        conf = self.config.pairs[name]
+        return Busy(conf.patience if patience is None else patience,
+                    (choice or conf.busy) == "merge")
 
     def _division(self) -> Division | None:
         """How a run's work is divided; None where it works alone. Raises `ConfigInvalid`."""

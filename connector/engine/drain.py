@@ -32,6 +32,7 @@ def batches(session: Session, entity: str, planned: Planned,
         rekey(session, entity, planned)
     after, taken = 0, set[int]()
     while True:
+        session.check()
         with session.store.begin() as uow:
             rows = uow.pending(session.pair.name, entity, after, BATCH)
         if not rows:

@@ -23,7 +23,7 @@ class FencedStore:
 
     def __init__(self, store: Store, pair: str, token: int) -> None:
         self.store, self.token = store, token
-        self._pair = pair
+        self._pair, self._held = pair, True
 
     @contextmanager
     def begin(self, *, durable: bool = False) -> Iterator[UnitOfWork]:
@@ -36,6 +36,21 @@ class FencedStore:
         """Hold the lease for `ttl` seconds more; raises `LeaseLost` where another run has taken
         over."""
         self.store.renew_lease(self._pair, self.token, ttl)
+
+    def offer(self, uow: UnitOfWork, run_id: str) -> None:
+        """Let others leave requests with this run."""
+        uow.offer(self._pair, self.token, run_id)
+
+    def release_unless_asked(self) -> bool:
+        """Give the lease back, unless requests were left with this run: False then."""
+        self._held = not self.store.release_unless_asked(self._pair, self.token)
+        return not self._held
+
+    def release(self) -> None:
+        """Give the lease back, where it is still held."""
+        if self._held:
+            self._held = False
+            self.store.release_lease(self._pair, self.token)
 
 
 class PartitionStore(FencedStore):

@@ -261,4 +261,15 @@ leases = Table(
     Column("holder", String(255), nullable=False),
     Column("token", _Id, nullable=False),
     Column("until", Float, nullable=False),  # seconds since the epoch
+    # the run with which requests can be left, if it takes any
+    Column("run_id", String(36), nullable=False, server_default=""),
+)
+
+requests = Table(
+    "requests", metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("pair", String(100), nullable=False),
+    Column("kind", String(10), nullable=False),
+    Column("entities", LargeBinary, nullable=False),
+    sqlite_autoincrement=True,
 )
