@@ -43,7 +43,7 @@ torture: .venv/develop
 
 # Schedules, workers, cancellation and killed flow runs, with a real Prefect server: two minutes.
 flows: .venv/develop
-	$(BIN)/pytest -m slow tests/flows
+	$(BIN)/pytest -m slow tests/flows/test_worker.py tests/flows/test_schedules.py
 
 # Kills real processes with -9 while people work in both systems, on either store.
 kills: .venv/develop
