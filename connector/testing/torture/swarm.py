@@ -123,12 +123,16 @@ JUMPS = -90, 3600, -3600
 
 
 def _attempt(world: Crowded) -> None:
-    """A sync that may fail or die on the way."""
+    """A sync that may fail or die on the way; where webhooks are on, sometimes a drain."""
     if world.faults.happens("clock_jumped"):
         world.clock.sleep(world.chance.choice(JUMPS))
     world.clock.sleep(90)
+    drains = world.chance.random() < 0.5 * world.webhooks
     with suppress(ConnectorError, Died):
-        world.engine().sync(safety_stop=False)
+        if drains:
+            world.engine().drain(safety_stop=False)
+        else:
+            world.engine().sync(safety_stop=False)
 
 
 def run_seeds(seeds: Iterable[int], *, url: str = "sqlite://",
