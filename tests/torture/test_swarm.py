@@ -9,6 +9,7 @@ from dataclasses import fields
 from connector.testing.torture.faults import Rates
 from connector.testing.torture.swarm import Total, run_seeds
 
+
 def test_no_invariant_breaks() -> None:
     total = Total()
     for report in run_seeds(range(45)):
