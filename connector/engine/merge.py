@@ -172,18 +172,12 @@ def _keeper_of_line(rules: Rules, merged: Merged, path: str, was: Record | None,
         return holder
     if all(was.get(n) == line.get(n) for n in rules.lines):
         return other(holder)
-    values = {holder: "changed", other(holder): None}
-    resolution = rules.policy.of("lines").conflict
-    if resolution == "fail":
-        raise RecordFailed(
-            f"{path} was removed in the {other(holder)} and changed in the {holder}, and its "
-            "policy is `fail`.", stage="merge", field=path,
-            hint="Make both sides equal, then replay the dead letter.")
-    keeper, why = preferred(resolution, values, moments)
+    what = f"{path} was removed in the {other(holder)} and changed in the {holder}"
+    keeper, why = preferred(rules.policy.of("lines").conflict, path, what,
+                            {holder: line, other(holder): None}, moments) or (None, "")
     present = {role: dict(line) if role == holder else None for role in (CRM, ERP)}
     merged.conflicts.append(FieldConflict(path, dict(was), present[CRM], present[ERP],
-                                          "" if keeper is None else why,
-                                          "update_against_delete"))
+                                          why, "update_against_delete"))
     return keeper
 
 
