@@ -157,10 +157,10 @@ def _keeper_of_line(rules: Rules, merged: Merged, path: str, was: Record | None,
                     line: Record, given: _Given) -> Role | None:
     """The side whose having (or not having) the line stands."""
     decision, moments = given.on(path)
+    present = {holder: dict(line), other(holder): None}
     if decision is not None and "hold" in decision:
-        held = {holder: dict(line), other(holder): None}
-        merged.conflicts.append(FieldConflict(path, None if was is None else dict(was), held[CRM],
-                                              held[ERP], kind=UNDONE))
+        merged.conflicts.append(FieldConflict(path, None if was is None else dict(was),
+                                              present[CRM], present[ERP], kind=UNDONE))
         return None
     if decision is not None and "take" in decision:
         return decision["take"]  # type: ignore[no-any-return]
@@ -174,8 +174,7 @@ def _keeper_of_line(rules: Rules, merged: Merged, path: str, was: Record | None,
         return other(holder)
     what = f"{path} was removed in the {other(holder)} and changed in the {holder}"
     keeper, why = preferred(rules.policy.of("lines").conflict, path, what,
-                            {holder: line, other(holder): None}, moments) or (None, "")
-    present = {role: dict(line) if role == holder else None for role in (CRM, ERP)}
+                            present, moments) or (None, "")
     merged.conflicts.append(FieldConflict(path, dict(was), present[CRM], present[ERP],
                                           why, "update_against_delete"))
     return keeper

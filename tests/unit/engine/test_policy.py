@@ -231,6 +231,7 @@ class TestBlank:
     def test_fill_only_writes_where_the_other_side_is_blank(self) -> None:
         assert told(rule(on_blank="fill_only"), "a", "a", "b") == LEFT
         assert told(rule(on_blank="fill_only"), None, None, "b").winner == ERP
+        assert told(rule(on_blank="fill_only"), None, "b", None).winner == CRM
 
     def test_zero_and_false_are_no_blanks(self) -> None:
         assert told(rule("on_hold", on_blank="ignore"), True, True, False).winner == ERP
