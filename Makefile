@@ -51,7 +51,9 @@ kills: .venv/develop
 	$(BIN)/python -m tests.postgres connector.testing.torture.kills --cycles $(KILLS)
 
 # Changes the code that decides, one spot at a time, and tells which changes no test notices.
+# mutmut never renews its copy of what it doesn't change, so it starts afresh.
 mutants: .venv/develop
+	rm -rf mutants
 	$(BIN)/mutmut run
 	$(BIN)/mutmut export-cicd-stats && cat mutants/mutmut-cicd-stats.json
 
