@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from connector.domain.ledger import Conflict, ConflictState, Run, RunState
 from connector.domain.policies import CRM, ERP, EntityPolicy, FieldPolicy, Role
 from connector.domain.records import Batch, RemoteRecord, WriteResult, WriteStatus
 from connector.engine.pair import Pair, Side
+from connector.engine.plan_file import read_gate
 from connector.engine.run import Engine
 from connector.errors import BudgetSpent, OutcomeUnknown, RetryLater, SystemUnreachable
 from connector.store.open import open_store
@@ -67,6 +69,13 @@ def lost(adapter: Any, batch: Batch) -> list[WriteResult]:
     return [UNKNOWN] * len(batch.intents)
 
 
+def in_full(adapter: Any, batch: Batch) -> list[WriteResult]:
+    """All is written; of the first record's telephone number the system makes another one."""
+    first, *others = adapter.made(batch)
+    row = adapter.system.put(batch.object, first.record.external_id, {PHONE[ERP]: "+49 1"})
+    return [replace(first, record=row.record()), *others]
+
+
 def put_off(cause: RetryLater) -> WriteResult:
     """A write whose call failed."""
     return WriteResult.put_off(cause)
@@ -101,15 +110,20 @@ class Scene:
                            if row.payload[NAME[role]] == name)
         system.put(OBJECTS[role], external_id, {field[role]: value})
 
+    @property
+    def engine(self) -> Engine:
+        """The connector, freshly started."""
+        return Engine(self.pair, self.store, self.clock, crash=self._crash, in_flight=0)
+
+    def _crash(self, point: str) -> None:
+        self.points.append(point)
+        if point == self.dies_at:
+            self.dies_at = ""
+            raise Died
+
     def sync(self) -> Run:
         """A sync of a process just started."""
-        def crash(point: str) -> None:
-            self.points.append(point)
-            if point == self.dies_at:
-                self.dies_at = ""
-                raise Died
-        return Engine(self.pair, self.store, self.clock, crash=crash, in_flight=0).sync(
-            safety_stop=False, observe=lambda *told: self.told.append(told))
+        return self.engine.sync(safety_stop=False, observe=lambda *told: self.told.append(told))
 
     def dies(self, point: str) -> None:
         """A sync whose process dies at a point; its lease has run out when the next one comes."""
@@ -227,6 +241,42 @@ class TestSteps:
         run = linked.sync()
         assert run.writes == {("customer", ERP, "update"): 1}
         assert linked.conflicts == []
+
+
+class TestWhatAWriteCallsFor:
+    """The ERP makes something else of a value than it was told."""
+
+    STEP = ("intents recorded", "before write", "after write")
+
+    def test_it_goes_to_the_other_side_at_once(self, scene: Scene) -> None:
+        scene.erp.answers = [in_full]
+        scene.enter("A")
+        run = scene.sync()
+        assert [point for point in scene.points if point != "page read"] == [
+            *self.STEP, *self.STEP, "results not kept", "results kept"]
+        assert run.writes == {("customer", ERP, "create"): 1, ("customer", CRM, "update"): 1}
+        assert scene.held(CRM, PHONE) == scene.held(ERP, PHONE) == ["+49 1"]
+        scene.settled("A")
+
+    def test_a_saved_plan_leaves_it_to_the_next_sync(self, scene: Scene, tmp_path: Path) -> None:
+        scene.erp.answers = [in_full]
+        scene.enter("A")
+        (tmp_path / "plan.json").write_bytes(scene.engine.plan().to_json())
+        run = scene.engine.apply(read_gate(tmp_path / "plan.json", "main"))
+        assert run.writes == {("customer", ERP, "create"): 1}
+        assert scene.held(CRM, PHONE) == ["1"]
+        scene.sync()
+        assert scene.held(CRM, PHONE) == scene.held(ERP, PHONE) == ["+49 1"]
+        scene.settled("A")
+
+    def test_while_another_write_is_of_an_unknown_fate_it_waits(self, scene: Scene) -> None:
+        def first_only(adapter: Any, batch: Batch) -> list[WriteResult]:
+            return [in_full(adapter, batch)[0], UNKNOWN]
+        scene.erp.answers = [first_only]
+        scene.enter("A", "B")
+        scene.sync()
+        assert scene.held(CRM, PHONE) == scene.held(ERP, PHONE) == ["+49 1", "1"]
+        scene.settled("A", "B")
 
 
 class TestMoved:
