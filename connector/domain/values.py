@@ -84,7 +84,7 @@ def plain(number: Decimal) -> Decimal:
             return number.quantize(_ONE, context=_WHOLE)
         return number.normalize(_WHOLE)
     except (InvalidOperation, Inexact):
-        raise ValueError(f"a number has at most {_WHOLE.prec} digits") from None
+        raise ValueError(f"{number:.3E} has more than {_WHOLE.prec} digits") from None
 
 
 def utc(value: datetime) -> datetime:
