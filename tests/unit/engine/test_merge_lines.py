@@ -150,6 +150,13 @@ class TestHeldAlike:
         assert held_alike(rules_for("order"), order(known), order(crm), order(erp))["lines"] == [
             line(10, 5, description="M8", unit_price=Decimal(9))]
 
+    def test_a_blank_field_is_not_like_one_left_out(self, rules_for: RulesFor,
+                                                    held_alike: Alike) -> None:
+        known, blank, silent = order(line(10, 1, description="M8")), line(10, 1), line(10, 1)
+        del silent["description"]
+        for one, another in ((blank, silent), (silent, blank)):
+            assert held_alike(rules_for("order"), known, order(one), order(another)) == known
+
     @pytest.mark.parametrize("silent", [CRM, ERP])
     def test_where_a_side_gives_no_lines_they_stay(self, rules_for: RulesFor,
                                                    held_alike: Alike, silent: Role) -> None:
