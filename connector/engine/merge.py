@@ -242,7 +242,8 @@ def _by_rule(rules: Rules, record: Record) -> Mapping[str, Decimal]:
 
 def agreed(rules: Rules, base: Record, crm: Record, erp: Record) -> dict[str, Any]:
     """`base` with all that both sides hold alike by now: their last agreed record, where a merge
-    was carried out in part."""
+    was carried out in part. Of an update whose answer was lost, `base` with as much of what it
+    was to bring about as the record shows: the two are given in the place of the sides."""
     known = {**base, **{name: crm[name] for name in rules.header
                         if name in crm and name in erp and crm[name] == erp[name]}}
     if rules.lines and "lines" in crm and "lines" in erp:
@@ -255,23 +256,6 @@ def agreed(rules: Rules, base: Record, crm: Record, erp: Record) -> dict[str, An
             next_base[key] = {**before.get(key, {}), **{
                 name: ours[name] for name in rules.lines
                 if name in ours and name in theirs and ours[name] == theirs[name]}}
-        known["lines"] = [next_base[key] for key in sorted(next_base)]
-    return known
-
-
-def landed(rules: Rules, base: Record, sent: Record, now: Record) -> dict[str, Any]:
-    """`base` with what an update was to bring both sides to agree on (`sent`), as far as the
-    record that was written shows it `now`."""
-    known = {**base, **{name: sent[name] for name in rules.header
-                        if name in sent and name in now and now[name] == sent[name]}}
-    if rules.lines and "lines" in sent and "lines" in now:
-        before, told, there = (_by_key(rules, record) for record in (base, sent, now))
-        next_base: Lines = {key: was for key, was in before.items() if key in told or key in there}
-        for key in told.keys() & there.keys():
-            line = {name: value for name, value in told[key].items()
-                    if there[key].get(name, MISSING) == value}
-            if line:
-                next_base[key] = {**before.get(key, {}), **line}
         known["lines"] = [next_base[key] for key in sorted(next_base)]
     return known
 

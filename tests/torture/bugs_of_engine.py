@@ -288,7 +288,7 @@ def tied_on_one_side() -> Patches:
 
 @planted("what an update of an unknown fate made both sides agree on is kept")
 def landed_forgotten() -> Patches:
-    yield patch.object(landed, "landed", lambda _rules, base, _sent, _now: base)
+    yield patch.object(landed, "agreed", lambda _rules, base, _sent, _now: base)
 
 
 @planted("a child waits for its parent")

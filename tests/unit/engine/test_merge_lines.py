@@ -11,14 +11,12 @@ import pytest
 
 from connector.domain.actions import FieldChange, FieldConflict
 from connector.domain.policies import CRM, ERP, FieldPolicy, Role, other
-from connector.domain.values import Record
-from connector.engine.merge import Merged, agreed, landed, merge
+from connector.engine.merge import Merged, agreed, merge
 from connector.engine.pair import Rules
 from connector.errors import RecordFailed
 from tests.documents import TEN, TWENTY, line, order
 
 RulesFor = Callable[..., Rules]
-Alike = Callable[[Rules, Record, Record, Record], dict[str, Any]]
 SEVEN = line(20, 7)
 KNOWN = order(TEN, TWENTY)
 
@@ -114,51 +112,44 @@ def test_on_first_contact_a_blank_in_a_line_is_filled(rules_for: RulesFor) -> No
         FieldChange("lines[10].description", None, "M8", "only the erp has it")]}
 
 
-@pytest.mark.parametrize("held_alike", [agreed, landed])
 class TestHeldAlike:
-    """The last agreed record, where a merge was carried out in part (`agreed`), or where nobody
-    knows whether it was (`landed`)."""
+    """The last agreed record, where a merge was carried out in part, or nobody knows whether."""
 
-    def test_what_both_hold_alike_is_agreed_on(self, rules_for: RulesFor,
-                                               held_alike: Alike) -> None:
+    def test_what_both_hold_alike_is_agreed_on(self, rules_for: RulesFor) -> None:
         base = {"name": "Acme", "city": "Berlin", "email": "a@x.de", "phone": "1"}
         crm = {"name": "Acme", "city": "Bonn", "email": "b@x.de", "website": "x.de"}
         erp = {"name": "Acme", "city": "Bonn", "email": "c@x.de", "phone": "2"}
-        assert held_alike(rules_for("customer"), base, crm, erp) == {**base, "city": "Bonn"}
+        assert agreed(rules_for("customer"), base, crm, erp) == {**base, "city": "Bonn"}
 
-    def test_what_no_rule_is_about_is_left(self, rules_for: RulesFor,
-                                           held_alike: Alike) -> None:
+    def test_what_no_rule_is_about_is_left(self, rules_for: RulesFor) -> None:
         same = {"name": "Acme", "shoe_size": 44}
-        assert held_alike(rules_for("customer"), {}, same, same) == {"name": "Acme"}
+        assert agreed(rules_for("customer"), {}, same, same) == {"name": "Acme"}
 
-    def test_line_by_line(self, rules_for: RulesFor,
-                          held_alike: Alike) -> None:
+    def test_line_by_line(self, rules_for: RulesFor) -> None:
         base = order(TEN, TWENTY, line(30, 3), line(40, 4))
         crm = order(line(50, 5, unit_price=Decimal(6)), line(10, 9, unit_price=Decimal(3)),
                     line(20, 7), line(60, 6))
         erp = order(line(50, 5), line(10, 8, unit_price=Decimal(3)), line(40, 4))
         new = line(50, 5)
         del new["unit_price"]
-        assert held_alike(rules_for("order"), base, crm, erp)["lines"] == [
+        assert agreed(rules_for("order"), base, crm, erp)["lines"] == [
             line(10, 1, unit_price=Decimal(3)), TWENTY, line(40, 4), new]
 
-    def test_a_field_that_one_side_leaves_out_keeps_its_base(self, rules_for: RulesFor,
-                                                             held_alike: Alike) -> None:
+    def test_a_field_that_one_side_leaves_out_keeps_its_base(self, rules_for: RulesFor) -> None:
         crm, erp = line(10, 5), line(10, 5)
         del crm["description"], erp["unit_price"]
         known = line(10, 1, description="M8", unit_price=Decimal(9))
-        assert held_alike(rules_for("order"), order(known), order(crm), order(erp))["lines"] == [
+        assert agreed(rules_for("order"), order(known), order(crm), order(erp))["lines"] == [
             line(10, 5, description="M8", unit_price=Decimal(9))]
 
-    def test_a_blank_field_is_not_like_one_left_out(self, rules_for: RulesFor,
-                                                    held_alike: Alike) -> None:
+    def test_a_blank_field_is_not_like_one_left_out(self, rules_for: RulesFor) -> None:
         known, blank, silent = order(line(10, 1, description="M8")), line(10, 1), line(10, 1)
         del silent["description"]
         for one, another in ((blank, silent), (silent, blank)):
-            assert held_alike(rules_for("order"), known, order(one), order(another)) == known
+            assert agreed(rules_for("order"), known, order(one), order(another)) == known
 
     @pytest.mark.parametrize("silent", [CRM, ERP])
     def test_where_a_side_gives_no_lines_they_stay(self, rules_for: RulesFor,
-                                                   held_alike: Alike, silent: Role) -> None:
+                                                   silent: Role) -> None:
         sides = {silent: {"status": "draft"}, other(silent): order(TEN)}
-        assert held_alike(rules_for("order"), KNOWN, sides[CRM], sides[ERP]) == KNOWN
+        assert agreed(rules_for("order"), KNOWN, sides[CRM], sides[ERP]) == KNOWN

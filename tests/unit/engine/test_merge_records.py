@@ -12,7 +12,7 @@ import pytest
 from connector.domain.actions import FieldChange, FieldConflict
 from connector.domain.amounts import Rounding
 from connector.domain.policies import CRM, ERP, FieldPolicy, NewerWins
-from connector.engine.merge import for_creation, landed, merge
+from connector.engine.merge import agreed, for_creation, merge
 from connector.engine.pair import Rules
 from connector.errors import RecordFailed
 from tests.documents import TEN, TWENTY, line, order
@@ -368,26 +368,26 @@ class TestLanded:
 
     def test_a_line_that_was_added_is_agreed_on(self, rules_for: RulesFor) -> None:
         base = order(TEN)
-        assert landed(rules_for("order"), base, self.SENT, self.SENT) == self.SENT
+        assert agreed(rules_for("order"), base, self.SENT, self.SENT) == self.SENT
 
     def test_and_removed_then_on_the_side_it_came_from_it_goes_on_the_other(
             self, rules_for: RulesFor) -> None:
         rules, written = rules_for("order"), order(TEN, TWENTY)
         removed_since = order(TEN)
-        base = landed(rules, order(TEN), order(TEN, TWENTY), written)
+        base = agreed(rules, order(TEN), order(TEN, TWENTY), written)
         assert merge(rules, base, written, removed_since).writes == {CRM: {"lines": [TEN]}}
         assert merge(rules, order(TEN), written, removed_since).writes == {ERP: {"lines": [
             TEN, TWENTY]}}, "which is what the base of before would make of it"
 
     def test_what_the_record_does_not_show_was_not_made(self, rules_for: RulesFor) -> None:
-        assert landed(rules_for("order"), order(TEN), self.SENT, order(TEN)) == order(TEN)
+        assert agreed(rules_for("order"), order(TEN), self.SENT, order(TEN)) == order(TEN)
 
     def test_a_line_that_was_removed_is_no_more(self, rules_for: RulesFor) -> None:
-        assert landed(rules_for("order"), order(TEN, TWENTY), order(TEN), order(TEN)) == order(TEN)
-        assert landed(rules_for("order"), order(TEN, TWENTY), order(TEN), order(TEN, TWENTY)) \
+        assert agreed(rules_for("order"), order(TEN, TWENTY), order(TEN), order(TEN)) == order(TEN)
+        assert agreed(rules_for("order"), order(TEN, TWENTY), order(TEN), order(TEN, TWENTY)) \
             == order(TEN, TWENTY)
 
     def test_of_a_line_edited_since_only_what_still_shows(self, rules_for: RulesFor) -> None:
         base, edited = order(TEN), line(20, 7)
-        assert landed(rules_for("order"), base, self.SENT, order(TEN, edited))["lines"] == [
+        assert agreed(rules_for("order"), base, self.SENT, order(TEN, edited))["lines"] == [
             TEN, {name: value for name, value in TWENTY.items() if name != "quantity"}]
