@@ -14,6 +14,7 @@ from dataclasses import replace
 from connector.domain.records import Change, Page, RemoteRecord
 from connector.engine.echo import fresh
 from connector.engine.known import Planned
+from connector.engine.pacing import Pace
 from connector.engine.pair import Side
 from connector.engine.reread import BATCH, change_of, keyed, read, reread
 from connector.engine.session import Session
@@ -103,23 +104,29 @@ def _take_in(session: Session, uow: UnitOfWork, entity: str, side: Side,
     return len(records) - len(news)
 
 
-def read_hinted(session: Session, entity: str, side: Side, *, count: bool = True) -> None:
-    """Read the records that hints name into the inbox, each once. A hint that comes up while its
-    record is read stays for the next time."""
-    done = set[str]()
-    while True:
+def read_hinted(session: Session, entity: str, side: Side, *, count: bool = True,
+                pace: Pace | None = None) -> None:
+    """Read the records that hints name into the inbox, each once, until all that was told by now
+    is read; those that rest by `pace` keep their hints. A hint that comes up while its record is
+    read stays for the next time."""
+    done, after, more = set[str](), 0, True
+    while more:
         with session.store.begin() as uow:
-            hinted = uow.hinted(session.pair.name, entity, side.system, BATCH)
-        wanted = [external_id for external_id in hinted.values() if external_id not in done]
+            hinted = uow.hinted(session.pair.name, entity, side.system, after, BATCH)
+        after, more = max(hinted, default=after), len(hinted) == BATCH
+        wanted = {external_id: id for id, external_id in hinted.items() if external_id not in done
+                  and not (pace and pace.rest_left((entity, side.system, external_id)))}
         if not wanted:
-            return
+            continue
         session.keep_alive()
-        found = read(session, entity, side.role, wanted)
+        found = read(session, entity, side.role, list(wanted))
         session.crash("hints read")
         with session.store.begin() as uow:
             echoes = _take_in(session, uow, entity, side,
                               [record or _gone(ext) for ext, record in found.items()])
-            uow.settle_hints([id for id, ext in hinted.items() if ext not in done])
+            uow.settle_hints(wanted.values())
+        if pace:
+            pace.was_read((entity, side.system, external_id) for external_id in wanted)
         if count and echoes:
             session.count_echoes(entity, side.role, echoes)
         session.observe(entity, "pull", len(wanted))

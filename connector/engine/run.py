@@ -31,6 +31,7 @@ from connector.engine.fan_out import Division, fan_out
 from connector.engine.fence import FencedStore, holder
 from connector.engine.in_flight import BATCHES_IN_FLIGHT, InFlight
 from connector.engine.known import Planned
+from connector.engine.pacing import Pace
 from connector.engine.pair import Pair, Side
 from connector.engine.plan_file import Gate, Plan
 from connector.engine.planning import apply_gated, plan_all
@@ -75,15 +76,17 @@ class Engine:
         return self._kept(session)
 
     def drain(self, entities: Sequence[str] = (), *, safety_stop: bool = True,
-              trigger: str = "webhook", observe: Observe = unobserved) -> Run:
-        """Work off what is in the inbox, after reading the records that hints name: what changed
-        in a system and wasn't told stays for the next sync. Raises as `sync` does. Where there
-        was nothing but echoes the run is not kept."""
+              trigger: str = "webhook", observe: Observe = unobserved,
+              pace: Pace | None = None) -> Run:
+        """Work off what is in the inbox, after reading the records that hints name, but for those
+        that rest by `pace`: what changed in a system and wasn't told stays for the next sync.
+        Raises as `sync` does. Where there was nothing but echoes the run is not kept."""
         wanted = self._wanted(entities)
         with self._session(trigger, observe) as session:
             recover(session)
             self._agree(session, wanted, lambda _again: self._read_both(
-                session, partial(self._read_hinted, session, wanted)), safety_stop=safety_stop)
+                session, partial(self._read_hinted, session, wanted, pace=pace)),
+                safety_stop=safety_stop)
         return self._kept(session, idle_too=False)
 
     def reconcile(self, entities: Sequence[str] = (), *, report_only: bool = False,
@@ -234,9 +237,9 @@ class Engine:
         self._read_both(session, pull_side)
 
     def _read_hinted(self, session: Session, entities: Sequence[str], side: Side, *,
-                     count: bool = True) -> None:
+                     count: bool = True, pace: Pace | None = None) -> None:
         for entity in entities:
-            read_hinted(session, entity, side, count=count)
+            read_hinted(session, entity, side, count=count, pace=pace)
 
     def _read_both(self, session: Session, read: Callable[[Side], None]) -> None:
         """Read both sides, at the same time where the run works in threads."""
