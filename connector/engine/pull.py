@@ -6,7 +6,7 @@ and nothing is read twice in vain.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import replace
@@ -104,33 +104,43 @@ def _take_in(session: Session, uow: UnitOfWork, entity: str, side: Side,
     return len(records) - len(news)
 
 
-def read_hinted(session: Session, entity: str, side: Side, *, count: bool = True,
+def read_hinted(session: Session, entities: Sequence[str], side: Side, *, count: bool = True,
                 pace: Pace | None = None) -> None:
     """Read the records that hints name into the inbox, each once, until all that was told by now
     is read; those that rest by `pace` keep their hints. A hint that comes up while its record is
     read stays for the next time."""
-    done, after, more = set[str](), 0, True
+    done = {entity: set[str]() for entity in entities}
+    after, more = 0, True
     while more:
         with session.store.begin() as uow:
-            hinted = uow.hinted(session.pair.name, entity, side.system, after, BATCH)
+            hinted = uow.hinted(session.pair.name, side.system, after, BATCH)
         after, more = max(hinted, default=after), len(hinted) == BATCH
-        wanted = {external_id: id for id, external_id in hinted.items() if external_id not in done
-                  and not (pace and pace.rest_left((entity, side.system, external_id)))}
-        if not wanted:
-            continue
-        session.keep_alive()
-        found = read(session, entity, side.role, list(wanted))
-        session.crash("hints read")
-        with session.store.begin() as uow:
-            echoes = _take_in(session, uow, entity, side,
-                              [record or _gone(ext) for ext, record in found.items()])
-            uow.settle_hints(wanted.values())
-        if pace:
-            pace.was_read((entity, side.system, external_id) for external_id in wanted)
-        if count and echoes:
-            session.count_echoes(entity, side.role, echoes)
-        session.observe(entity, "pull", len(wanted))
-        done.update(wanted)
+        wanted: dict[str, dict[str, int]] = {entity: {} for entity in entities}
+        for id, (entity, external_id) in hinted.items():
+            if entity in done and external_id not in done[entity] \
+                    and not (pace and pace.rest_left((entity, side.system, external_id))):
+                wanted[entity][external_id] = id
+        for entity, ids in wanted.items():
+            if ids:
+                done[entity].update(ids)
+                _read_told(session, entity, side, ids, count=count)
+                if pace:
+                    pace.was_read((entity, side.system, external_id) for external_id in ids)
+
+
+def _read_told(session: Session, entity: str, side: Side, hints: Mapping[str, int], *,
+               count: bool) -> None:
+    """Read records into the inbox and settle their hints, by external ID."""
+    session.keep_alive()
+    found = read(session, entity, side.role, list(hints))
+    session.crash("hints read")
+    with session.store.begin() as uow:
+        echoes = _take_in(session, uow, entity, side,
+                          [record or _gone(ext) for ext, record in found.items()])
+        uow.settle_hints(hints.values())
+    if count and echoes:
+        session.count_echoes(entity, side.role, echoes)
+    session.observe(entity, "pull", len(hints))
 
 
 def _gone(external_id: str) -> RemoteRecord:

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import structlog
@@ -85,7 +84,7 @@ class Engine:
         with self._session(trigger, observe) as session:
             recover(session)
             self._agree(session, wanted, lambda _again: self._read_both(
-                session, partial(self._read_hinted, session, wanted, pace=pace)),
+                session, lambda side: read_hinted(session, wanted, side, pace=pace)),
                 safety_stop=safety_stop)
         return self._kept(session, idle_too=False)
 
@@ -232,14 +231,9 @@ class Engine:
             if not (again and side.adapter.capabilities.deletions == "absence"):
                 for entity in entities:
                     pull(session, entity, side, count=count and not again)
-            self._read_hinted(session, entities, side, count=count and not again)
+            read_hinted(session, entities, side, count=count and not again)
 
         self._read_both(session, pull_side)
-
-    def _read_hinted(self, session: Session, entities: Sequence[str], side: Side, *,
-                     count: bool = True, pace: Pace | None = None) -> None:
-        for entity in entities:
-            read_hinted(session, entity, side, count=count, pace=pace)
 
     def _read_both(self, session: Session, read: Callable[[Side], None]) -> None:
         """Read both sides, at the same time where the run works in threads."""

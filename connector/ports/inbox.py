@@ -102,15 +102,10 @@ class Inbox(Protocol):
         record, the latest, which has an ID of its own."""
         ...
 
-    def hinted(self, pair: str, entity: str, system: str, after: int,
-               limit: int) -> dict[int, str]:
-        """External IDs by the ID of their hint, for IDs > `after`, the oldest first."""
-        ...
-
-    def hints(self, pair: str, after: int,
-              limit: int) -> list[tuple[int, tuple[str, str, str]]]:
-        """Hints with an ID > `after`, the oldest first: the ID, and the record as `hint` took
-        it."""
+    def hinted(self, pair: str, system: str, after: int,
+               limit: int) -> dict[int, tuple[str, str]]:
+        """Records of one side, as (entity, external ID), by the ID of their hint, for IDs >
+        `after`, the oldest first."""
         ...
 
     def settle_hints(self, hint_ids: Collection[int]) -> None:

@@ -46,21 +46,13 @@ class HintRows(Rows):
             self.replace(hints, [dict(zip(_RECORD, (pair, *record), strict=True))
                                  for record in sorted(set(records))], _RECORD)
 
-    def hinted(self, pair: str, entity: str, system: str, after: int,
-               limit: int) -> dict[int, str]:
+    def hinted(self, pair: str, system: str, after: int,
+               limit: int) -> dict[int, tuple[str, str]]:
         rows = self.connection.execute(
-            select(hints.c.id, hints.c.external_id).where(
-                hints.c.pair == pair, hints.c.entity == entity, hints.c.system == system,
-                hints.c.id > after)
+            select(hints.c.id, hints.c.entity, hints.c.external_id).where(
+                hints.c.pair == pair, hints.c.system == system, hints.c.id > after)
             .order_by(hints.c.id).limit(limit))
-        return {row[0]: row[1] for row in rows}
-
-    def hints(self, pair: str, after: int,
-              limit: int) -> list[tuple[int, tuple[str, str, str]]]:
-        rows = self.connection.execute(
-            select(hints.c.id, hints.c.entity, hints.c.system, hints.c.external_id)
-            .where(hints.c.pair == pair, hints.c.id > after).order_by(hints.c.id).limit(limit))
-        return [(row[0], (row[1], row[2], row[3])) for row in rows]
+        return {row[0]: (row[1], row[2]) for row in rows}
 
     def settle_hints(self, hint_ids: Collection[int]) -> None:
         locked = select(hints.c.id).order_by(*(hints.c[name] for name in _RECORD))

@@ -9,7 +9,7 @@ from datetime import datetime
 from threading import RLock
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine, bindparam, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
@@ -31,6 +31,9 @@ from connector.store.tending import TENDED, checkpoints
 DURABLE = "durable"
 """An engine's option: what its transactions keep outlives a power cut, on SQLite too."""
 _GIVEN_UP = ("40001", "40P01")  # PostgreSQL: serialization failure, deadlock
+_HELD = select(leases.c.token).where(
+    leases.c.pair == bindparam("of"), leases.c.token == bindparam("held"), leases.c.holder != ""
+).with_for_update(read=True, key_share=True)
 
 
 class SqlUnitOfWork(PartitionRows, HintRows, LinkRows, OutboxRows, LedgerRows, ConnectionRows,
@@ -40,9 +43,7 @@ class SqlUnitOfWork(PartitionRows, HintRows, LinkRows, OutboxRows, LedgerRows, C
     def hold_lease(self, pair: str, token: int) -> None:
         """See the port. Who takes a lease over locks its row as a whole; who renews it does not,
         and need not wait."""
-        held = self.connection.execute(select(leases.c.token).where(
-            leases.c.pair == pair, leases.c.token == token, leases.c.holder != "")
-            .with_for_update(read=True, key_share=True)).one_or_none()
+        held = self.connection.execute(_HELD, {"of": pair, "held": token}).one_or_none()
         if held is None:
             raise lease_lost(pair)
 

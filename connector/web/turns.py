@@ -1,11 +1,12 @@
 """When a pair is drained: as soon as something was told, no more often than it does good.
 
-After a drain comes a pause as long as the drain took, so that a steady stream of hints is worked off
-in ever larger parts, and whoever takes webhooks in has half of the time for itself.
+After a drain comes a pause as long as the drain took, so that a steady stream of hints is worked
+off in ever larger parts, and whoever takes webhooks in has half of the time for itself.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -112,17 +113,26 @@ class Turns:
     def _rest_left(self) -> timedelta | None:
         """How long it takes until the first record that a hint names may be read; None where
         there is no hint."""
-        soonest, after = None, 0
-        while True:
-            with self._engine.store.begin() as uow:
-                hints = uow.hints(self._engine.pair.name, after, LOOKED_AT)
-            for id, record in hints:
-                left, after = self._pace.rest_left(record), id
-                if not left:
-                    return left
-                soonest = left if soonest is None else min(left, soonest)
-            if len(hints) < LOOKED_AT:
-                return soonest
+        soonest = None
+        for system, entity, external_id in self._hinted():
+            left = self._pace.rest_left((entity, system, external_id))
+            if not left:
+                return left
+            soonest = left if soonest is None else min(left, soonest)
+        return soonest
+
+    def _hinted(self) -> Iterator[tuple[str, str, str]]:
+        """The records that hints name, as (system, entity, external ID); an entity that the config
+        knows no more is nobody's."""
+        pair = self._engine.pair
+        for side in pair.sides:
+            after, more = 0, True
+            while more:
+                with self._engine.store.begin() as uow:
+                    hinted = uow.hinted(pair.name, side.system, after, LOOKED_AT)
+                after, more = max(hinted, default=after), len(hinted) == LOOKED_AT
+                yield from ((side.system, *record) for record in hinted.values()
+                            if record[0] in pair.policies)
 
     def _later(self, longest: float, asked: float = 0) -> Pause:
         """Try again after a while, longer each time in a row or as long as was asked for."""
