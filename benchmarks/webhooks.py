@@ -139,7 +139,7 @@ def schedule(edits: str = "200", every: str = "10s") -> None:
                 time.sleep(random.expovariate(4))
                 arrived = edit(i, f"{way} {i}")
                 looking.append(threading.Thread(
-                    target=lambda look=arrived: took.append(until_there(look))))
+                    target=lambda to=arrived: took.append(until_there(to))))
                 looking[-1].start()
             for thread in looking:
                 thread.join()
