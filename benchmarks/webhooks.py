@@ -24,6 +24,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,14 +46,13 @@ from delivering import (
 from first_load import CRM, ERP, native
 
 from connector.bootstrap import Connector, open_connector
-from connector.native.serving import free_port
+from connector.native.serving import free_port, running
 from connector.store.tables import deliveries, hints
 from connector.store.unit_of_work import SqlStore
-from connector.web.receiver import LARGEST_BODY
+from connector.web.draining import Drain
+from connector.web.receiver import LARGEST_BODY, create_app, open_receiver
 
 SENDERS = 2
-LOOK = 0.005
-"""Seconds from one look at the other system to the next."""
 
 
 @dataclass(slots=True)
@@ -121,11 +121,11 @@ def latency(edits: str = "200") -> None:
             told(way, [until_there(edit(i % 50, f"{way} {i}")) for i in range(int(edits))])
 
 
-def until_there(arrived: Callable[[], bool]) -> float:
-    """Seconds until an edit has arrived."""
+def until_there(arrived: Callable[[], bool], look: float = 0.005) -> float:
+    """Seconds until an edit has arrived; it is looked for every `look` seconds."""
     began = time.perf_counter()
     while not arrived():
-        time.sleep(LOOK)
+        time.sleep(look)
     return time.perf_counter() - began
 
 
@@ -134,16 +134,12 @@ def schedule(edits: str = "200", every: str = "10s") -> None:
     schedule alone."""
     with joined(int(edits), f"{{every: {every}}}") as both, serving(both.config):
         for way, edit in (("CRM to ERP", both.in_crm), ("ERP to CRM", both.in_erp)):
-            took, looking = list[float](), list[threading.Thread]()
-            for i in range(int(edits)):
-                time.sleep(random.expovariate(4))
-                arrived = edit(i, f"{way} {i}")
-                looking.append(threading.Thread(
-                    target=lambda to=arrived: took.append(until_there(to))))
-                looking[-1].start()
-            for thread in looking:
-                thread.join()
-            told(f"{way}, synced every {every}", took)
+            with ThreadPoolExecutor(int(edits)) as looking:
+                looks = []
+                for i in range(int(edits)):
+                    time.sleep(random.expovariate(4))
+                    looks.append(looking.submit(until_there, edit(i, f"{way} {i}"), 0.2))
+            told(f"{way}, synced every {every}", [look.result() for look in looks])
 
 
 def load(per_second: str = "600", seconds: str = "60", store: str = "") -> None:
@@ -230,6 +226,55 @@ def kills(times: str = "20") -> None:
             raise SystemExit(1)
 
 
+class Counted:
+    """An adapter whose reads and writes are counted."""
+
+    def __init__(self, adapter: Any) -> None:
+        self.adapter, self.read, self.calls, self.written = adapter, 0, 0, 0
+
+    def get(self, object: str, external_ids: Sequence[str]) -> Any:
+        self.read += len(external_ids)
+        self.calls += 1
+        return self.adapter.get(object, external_ids)
+
+    def write(self, batch: Any) -> Any:
+        self.written += len(batch.intents)
+        return self.adapter.write(batch)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.adapter, name)
+
+
+def coalesce(number: str = "10000", records: str = "100", seconds: str = "60") -> None:
+    """Many deliveries about a few records, each of which was edited once."""
+    with joined(int(records)) as both, ExitStack() as stack:
+        connector = open_connector(both.config)
+        stack.callback(connector.close)
+        counted = {name: Counted(connector.adapter(name)) for name in ("crm", "erp")}
+        connector.adapters.update(counted)  # type: ignore[arg-type]
+        drain = Drain(connector.engine("main"))
+        receiver = open_receiver(connector, lambda _: drain.wake(), 100_000)
+        drain.start()
+        url = stack.enter_context(running(create_app(receiver)))
+        for n, id in enumerate(both.customers):
+            both.in_erp(n, f"Edited {id}")
+        deliver(url, int(number) / float(seconds), float(seconds), both.customers)
+        sent = drain.done.drains
+        while left(connector):
+            time.sleep(0.5)
+        receiver.close()
+        drain.stop()
+        print(f"{drain.done.drains} drains, {drain.done.drains - sent} of them after the last; "
+              + "; ".join(f"{name}: {each.read} records read in {each.calls} calls, "
+                          f"{each.written} written" for name, each in counted.items()))
+
+
+def left(connector: Connector) -> bool:
+    """Whether a hint is yet to be followed."""
+    with connector.store.begin() as uow:
+        return any(uow.hinted("main", system, 0, 1) for system in ("crm", "erp"))
+
+
 def statuses() -> None:
     """What wrong deliveries are answered."""
     with tempfile.TemporaryDirectory() as folder:
@@ -250,7 +295,7 @@ def statuses() -> None:
 
 if __name__ == "__main__":
     measures = {"latency": latency, "schedule": schedule, "load": load, "busy": busy,
-                "kills": kills, "statuses": statuses}
+                "kills": kills, "coalesce": coalesce, "statuses": statuses}
     if len(sys.argv) < 2 or sys.argv[1] not in measures:
         raise SystemExit(__doc__)
     measures[sys.argv[1]](*sys.argv[2:])

@@ -198,10 +198,10 @@ def stream(world: World, rate: int, seconds: int, record: Callable[[int], str]) 
             world.clock.sleep(pause.most - pause.least)
 
 
-def test_ten_thousand_hints_of_a_hundred_records_cost_some_hundreds_of_reads(
+def test_thousands_of_hints_of_a_hundred_records_cost_some_hundreds_of_reads(
         settled: World) -> None:
-    late = stream(settled, 167, 60, lambda n: str(n % 100))
-    assert 100 < sum(map(len, settled.engine.read)) <= 900
+    late = stream(settled, 167, 20, lambda n: str(n % 100))
+    assert 100 < sum(map(len, settled.engine.read)) <= 600  # of 3340
     assert late <= LONGEST.total_seconds() + 1
 
 
