@@ -24,7 +24,8 @@ class RunState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One execution; `tallies` by (entity, role), `writes` by (entity, role, operation)."""
+    """One execution; `tallies` by (entity, role), `writes` by (entity, role, operation), and by
+    (entity, role) how many records were `told` how they stand."""
 
     id: str
     pair: str
@@ -35,6 +36,7 @@ class Run:
     message: str = ""
     tallies: Mapping[tuple[str, Role], Tally] = field(default_factory=dict)
     writes: Mapping[tuple[str, Role, str], int] = field(default_factory=dict)
+    told: Mapping[tuple[str, Role], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

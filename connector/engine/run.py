@@ -38,6 +38,7 @@ from connector.engine.pull import pull, read_hinted
 from connector.engine.replay import records_of, take_up, take_up_due, take_up_edited
 from connector.engine.safety import stakes, stop_beyond, suspicious
 from connector.engine.session import LEASE_TTL, Observe, Session, unobserved
+from connector.engine.telling import tell
 from connector.engine.undo import plan_undo, undo
 from connector.errors import BudgetSpent, ConnectorError, LeaseHeld, ReauthRequired, RunFailed
 from connector.ports import Clock, Store
@@ -109,6 +110,7 @@ class Engine:
         with self._session("undo", observe) as session:
             recover(session)
             left = undo(session, run_id)
+            tell(session, self.pair.entities)
         return self._kept(session, message=f"undoes run {run_id}"), left
 
     def plan_undo(self, run_id: str, *, observe: Observe = unobserved) -> Plan:
@@ -137,6 +139,7 @@ class Engine:
             for entity in self.pair.entities:
                 for gathered in batches(session, entity, Planned(), InFlight(0)):
                     apply_gated(session, entity, gathered, gate)
+            tell(session, self.pair.entities)
         return self._kept(session)
 
     def resolve(self, conflict: Conflict, decision: Mapping[str, Any]) -> Run:
@@ -176,6 +179,7 @@ class Engine:
             recover(session)
             join(session, entity, record, into)
             drain(session, entity)
+            tell(session, self.pair.entities)
         return self._kept(session)
 
     def split(self, entity: str, record: Place) -> Run:
@@ -184,21 +188,24 @@ class Engine:
             recover(session)
             split(session, entity, record)
             drain(session, entity)
+            tell(session, self.pair.entities)
         return self._kept(session)
 
     # ---- the parts of a run
 
     def _agree(self, session: Session, wanted: Sequence[str], read: Callable[[bool], None], *,
                safety_stop: bool) -> None:
-        """Read (again, in later passes) and work off, until a pass writes nothing and lets nothing
-        go on that waited: it may have come too late for this pass."""
+        """Read (again, in later passes), work off and tell the records how they stand, until a pass
+        writes and tells nothing, and lets nothing go on that waited: it may have come too late for
+        this pass."""
         for number in range(MAX_PASSES):
-            before = session.written, session.released
+            before = session.moves
             read(number > 0)
             if number == 0:
                 take_up_due(session, wanted)
             self._drain_all(session, wanted, safety_stop=safety_stop and number == 0)
-            if (session.written, session.released) == before:
+            tell(session, wanted)
+            if session.moves == before:
                 break
 
     def _again(self, trigger: str, records: Mapping[str, Sequence[tuple[str, str]]]) -> Run:
@@ -216,6 +223,7 @@ class Engine:
         for entity in self.pair.entities:
             if entity in entities or entity in becomes:
                 drain(session, entity)
+        tell(session, self.pair.entities)
 
     def _pulling(self, session: Session, entities: Sequence[str]) -> Callable[[bool], None]:
         return lambda again: self._pull_all(session, entities, again=again)
@@ -333,7 +341,8 @@ class Engine:
 
     def _keep_run(self, session: Session, trigger: str, state: RunState, message: str) -> Run:
         self.run = replace(self.run, state=state, ended_at=self.clock.now(), message=message,
-                           tallies=dict(session.tallies), writes=dict(session.writes))
+                           tallies=dict(session.tallies), writes=dict(session.writes),
+                           told=dict(session.told))
         if trigger != "plan":
             with self.store.begin() as uow:
                 uow.save_run(self.run)
@@ -341,8 +350,8 @@ class Engine:
 
 
 def _idle(run: Run) -> bool:
-    """Whether a run wrote nothing and found everything as it was."""
-    return not any(run.writes.values()) and all(
+    """Whether a run wrote and told nothing, and found everything as it was."""
+    return not any((*run.writes.values(), *run.told.values())) and all(
         kind is OutcomeKind.UNCHANGED for tally in run.tallies.values()
         for kind, number in tally.outcomes.items() if number)
 

@@ -50,6 +50,8 @@ class Session:
     notes: dict[str, str] = field(default_factory=dict)  # by trace key, for the outcome's reason
     released: int = 0  # records that waited, and may go on by now
     put_off: set[tuple[str, str, str]] = field(default_factory=set)  # entity, system, external ID
+    told: dict[tuple[str, Role], int] = field(default_factory=lambda: defaultdict(int))
+    places: dict[tuple[str, Role], bool] = field(default_factory=dict)  # for what records are told
     renewed_at: datetime = field(init=False)
     _counting: Lock = field(default_factory=Lock)
 
@@ -113,7 +115,18 @@ class Session:
         with self._counting:
             self.released += number
 
+    def count_told(self, entity: str, role: Role, number: int) -> None:
+        """Records that were told how they stand: no writes of the run's own."""
+        with self._counting:
+            self.told[entity, role] += number
+
     @property
     def written(self) -> int:
         """Writes made so far on both sides."""
         return sum(self.writes.values())
+
+    @property
+    def moves(self) -> int:
+        """What called for another pass so far: writes, records that were told how they stand, and
+        those that waited and may go on."""
+        return self.written + sum(self.told.values()) + self.released

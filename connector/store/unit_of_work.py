@@ -27,6 +27,7 @@ from connector.store.partitions import PartitionRows
 from connector.store.rows import Rows
 from connector.store.tables import leases
 from connector.store.tending import TENDED, checkpoints
+from connector.store.told import ToldRows
 
 DURABLE = "durable"
 """An engine's option: what its transactions keep outlives a power cut, on SQLite too."""
@@ -34,7 +35,7 @@ _GIVEN_UP = ("40001", "40P01")  # PostgreSQL: serialization failure, deadlock
 
 
 class SqlUnitOfWork(PartitionRows, HintRows, LinkRows, OutboxRows, LedgerRows, ConnectionRows,
-                    AlertRows):
+                    AlertRows, ToldRows):
     """All reading and writing within one transaction."""
 
     def hold_lease(self, pair: str, token: int) -> None:

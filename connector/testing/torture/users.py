@@ -27,9 +27,10 @@ from connector.testing.torture.world import World, amount, in_use
 class Crowded(World):
     """A company whose users do what chance tells them."""
 
-    def __init__(self, chance: Random, faults: Faults, store: SqlStore) -> None:
+    def __init__(self, chance: Random, faults: Faults, store: SqlStore, *, tells: bool) -> None:
         self.chance = chance
-        super().__init__(faults, store, {role: Kind.drawn(chance) for role in (CRM, ERP)})
+        super().__init__(faults, store, {role: Kind.drawn(chance) for role in (CRM, ERP)},
+                         tells=tells)
 
     def act(self) -> None:
         """One thing that some user does."""
