@@ -10,9 +10,8 @@ LINES ?= 1000000
 SEED ?= 4217
 SEEDS_POSTGRESQL ?= 5000
 KILLS ?= 500
-RECORDS ?= 50000
 
-.PHONY: demo test test-real check lint types contracts torture kills flows mutants bench bench-money scale lock clean
+.PHONY: demo test test-real check lint types contracts torture kills mutants bench bench-money lock clean
 
 demo: .venv/runtime
 	$(BIN)/connector demo $(if $(KEEP),--keep)
@@ -41,28 +40,21 @@ torture: .venv/develop
 	$(BIN)/python -m connector.testing.torture --seeds $(SEEDS) --minutes $(MINUTES)
 	$(BIN)/python -m tests.postgres connector.testing.torture --seeds $(SEEDS_POSTGRESQL) --processes 1
 
-# Schedules, workers, cancellation and killed flow runs, with a real Prefect server: two minutes.
-flows: .venv/develop
-	$(BIN)/pytest -m slow tests/flows/test_worker.py tests/flows/test_schedules.py
-
 # Kills real processes with -9 while people work in both systems, on either store.
 kills: .venv/develop
 	$(BIN)/python -m connector.testing.torture.kills --cycles $(KILLS)
 	$(BIN)/python -m tests.postgres connector.testing.torture.kills --cycles $(KILLS)
 
 # Changes the code that decides, one spot at a time, and tells which changes no test notices.
+# mutmut never renews its copy of what it doesn't change, so it starts afresh.
 mutants: .venv/develop
+	rm -rf mutants
 	$(BIN)/mutmut run
 	$(BIN)/mutmut export-cicd-stats && cat mutants/mutmut-cicd-stats.json
 
 bench: .venv/develop
 	$(BIN)/python benchmarks/first_load.py
 	for measure in latency load kills coalesce statuses; do $(BIN)/python benchmarks/webhooks.py $$measure || exit 1; done
-
-# Real workers of a Prefect work pool and of Dask, and what they bring.
-scale: .venv/develop
-	$(BIN)/pytest -m slow tests/flows/test_spreads.py
-	PYTHONPATH=. $(BIN)/python benchmarks/scale_out.py $(RECORDS)
 
 bench-money: .venv/develop
 	$(BIN)/python benchmarks/money.py $(LINES) $(SEED)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, Inexact, InvalidOperation
 from enum import Enum, StrEnum
 from typing import Any, Final
 
@@ -43,6 +43,10 @@ class Missing(Enum):
 
 MISSING: Final = Missing.MISSING
 
+_ONE: Final = Decimal(1)
+_WHOLE: Final = Context(prec=EXACT.prec, traps=[InvalidOperation, Inexact])
+"""As `EXACT`, but what doesn't fit is refused instead of rounded."""
+
 Value = None | str | bool | int | Decimal | date | datetime
 Line = Mapping[str, Any]
 Record = Mapping[str, Any]
@@ -64,7 +68,7 @@ def decimal(value: object) -> Decimal | None:
     if isinstance(value, bool | float):
         raise ValueError(f"{value!r} is not an exact decimal")
     try:
-        number = value if isinstance(value, Decimal) else Decimal(str(value).strip())
+        number = Decimal(str(value))
     except InvalidOperation:
         raise ValueError(f"{value!r} is not a number") from None
     if not number.is_finite():
@@ -73,10 +77,14 @@ def decimal(value: object) -> Decimal | None:
 
 
 def plain(number: Decimal) -> Decimal:
-    """`number` without trailing zeros and without an exponent (`1E+2` becomes `100`)."""
-    if number == number.to_integral_value():
-        return number.quantize(Decimal(1), context=EXACT)
-    return number.normalize(EXACT)
+    """`number` without trailing zeros and without an exponent (`1E+2` becomes `100`); refuses
+    more than 120 digits."""
+    try:
+        if number == number.to_integral_value():
+            return number.quantize(_ONE, context=_WHOLE)
+        return number.normalize(_WHOLE)
+    except (InvalidOperation, Inexact):
+        raise ValueError(f"{number:.3E} has more than {_WHOLE.prec} digits") from None
 
 
 def utc(value: datetime) -> datetime:

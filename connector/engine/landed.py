@@ -11,7 +11,7 @@ from connector.domain.entities import ENTITIES, pack, unpack
 from connector.domain.policies import Role, other
 from connector.domain.records import Batch, Change, Link, RemoteRecord, Snapshot
 from connector.engine.known import Planned
-from connector.engine.merge import landed
+from connector.engine.merge import agreed
 from connector.engine.present import in_canonical_words
 from connector.engine.reread import reread
 from connector.engine.session import Session
@@ -89,8 +89,8 @@ def _keep(session: Session, uow: UnitOfWork, batch: Batch,
                 or not all(sight.as_before for sight in sides):
             continue
         base = unpack(spec, bases[intent.canonical_id].record)
-        agreed = landed(rules, base, unpack(spec, intent.record), sides[0].record)
-        if agreed != base:
+        now = agreed(rules, base, unpack(spec, intent.record), sides[0].record)
+        if now != base:
             uow.save_snapshots(pair.name, [Snapshot(entity, intent.canonical_id,
-                                                    pack(spec, agreed))])
+                                                    pack(spec, now))])
             uow.save_links(pair.name, [sight.seen for sight in sides])

@@ -157,10 +157,10 @@ def _keeper_of_line(rules: Rules, merged: Merged, path: str, was: Record | None,
                     line: Record, given: _Given) -> Role | None:
     """The side whose having (or not having) the line stands."""
     decision, moments = given.on(path)
+    present = {holder: dict(line), other(holder): None}
     if decision is not None and "hold" in decision:
-        held = {holder: dict(line), other(holder): None}
-        merged.conflicts.append(FieldConflict(path, None if was is None else dict(was), held[CRM],
-                                              held[ERP], kind=UNDONE))
+        merged.conflicts.append(FieldConflict(path, None if was is None else dict(was),
+                                              present[CRM], present[ERP], kind=UNDONE))
         return None
     if decision is not None and "take" in decision:
         return decision["take"]  # type: ignore[no-any-return]
@@ -172,18 +172,11 @@ def _keeper_of_line(rules: Rules, merged: Merged, path: str, was: Record | None,
         return holder
     if all(was.get(n) == line.get(n) for n in rules.lines):
         return other(holder)
-    values = {holder: "changed", other(holder): None}
-    resolution = rules.policy.of("lines").conflict
-    if resolution == "fail":
-        raise RecordFailed(
-            f"{path} was removed in the {other(holder)} and changed in the {holder}, and its "
-            "policy is `fail`.", stage="merge", field=path,
-            hint="Make both sides equal, then replay the dead letter.")
-    keeper, why = preferred(resolution, values, moments)
-    present = {role: dict(line) if role == holder else None for role in (CRM, ERP)}
+    what = f"{path} was removed in the {other(holder)} and changed in the {holder}"
+    keeper, why = preferred(rules.policy.of("lines").conflict, path, what,
+                            present, moments) or (None, "")
     merged.conflicts.append(FieldConflict(path, dict(was), present[CRM], present[ERP],
-                                          "" if keeper is None else why,
-                                          "update_against_delete"))
+                                          why, "update_against_delete"))
     return keeper
 
 
@@ -249,7 +242,8 @@ def _by_rule(rules: Rules, record: Record) -> Mapping[str, Decimal]:
 
 def agreed(rules: Rules, base: Record, crm: Record, erp: Record) -> dict[str, Any]:
     """`base` with all that both sides hold alike by now: their last agreed record, where a merge
-    was carried out in part."""
+    was carried out in part. Of an update whose answer was lost, `base` with as much of what it
+    was to bring about as the record shows: the two are given in the place of the sides."""
     known = {**base, **{name: crm[name] for name in rules.header
                         if name in crm and name in erp and crm[name] == erp[name]}}
     if rules.lines and "lines" in crm and "lines" in erp:
@@ -262,23 +256,6 @@ def agreed(rules: Rules, base: Record, crm: Record, erp: Record) -> dict[str, An
             next_base[key] = {**before.get(key, {}), **{
                 name: ours[name] for name in rules.lines
                 if name in ours and name in theirs and ours[name] == theirs[name]}}
-        known["lines"] = [next_base[key] for key in sorted(next_base)]
-    return known
-
-
-def landed(rules: Rules, base: Record, sent: Record, now: Record) -> dict[str, Any]:
-    """`base` with what an update was to bring both sides to agree on (`sent`), as far as the
-    record that was written shows it `now`."""
-    known = {**base, **{name: sent[name] for name in rules.header
-                        if name in sent and name in now and now[name] == sent[name]}}
-    if rules.lines and "lines" in sent and "lines" in now:
-        before, told, there = (_by_key(rules, record) for record in (base, sent, now))
-        next_base: Lines = {key: was for key, was in before.items() if key in told or key in there}
-        for key in told.keys() & there.keys():
-            line = {name: value for name, value in told[key].items()
-                    if there[key].get(name, MISSING) == value}
-            if line:
-                next_base[key] = {**before.get(key, {}), **line}
         known["lines"] = [next_base[key] for key in sorted(next_base)]
     return known
 

@@ -22,20 +22,20 @@ UNTOLD: Moments = {CRM: None, ERP: None}
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whose value stands (`winner`, or `value` where a person gave a third one), and why.
+    """Whose value stands (`winner`, or `value` where a person gave a third one), by which `rule`.
 
-    No winner and no `agreed`: the difference stays, as an open `conflict` or by rule.
+    Neither of them and no `agreed`: the difference stays, as an open `conflict` or by the policy.
     """
 
-    rule: str
+    rule: str = ""
     winner: Role | None = None
     value: Any = MISSING
     agreed: bool = False
     conflict: FieldConflict | None = None
 
 
-AGREED = Verdict("agreed", agreed=True)
-LEFT = Verdict("left as it is")
+AGREED = Verdict(agreed=True)
+LEFT = Verdict()
 DECISION = "decided by a person"
 
 
@@ -62,7 +62,7 @@ def changed(base: Any, value: Any) -> bool:
 
 def _decided(path: str, base: Any, values: Values, decision: Mapping[str, Any]) -> Verdict:
     if "hold" in decision:
-        return Verdict("undone", conflict=_conflict(path, base, values, UNDONE, ""))
+        return Verdict(conflict=_conflict(path, base, values, UNDONE, ""))
     if "value" in decision:
         return Verdict(DECISION, value=decision["value"])
     return Verdict(DECISION, winner=decision["take"])
@@ -85,10 +85,10 @@ def _by_owner(rule: Rule, path: str, base: Any, values: Values) -> Verdict | Non
     owner = rule.policy.owner
     if owner is None:
         return None
-    why = f"owner: {owner}"
-    loser = other(owner)
     if values[owner] is None and base is MISSING:  # the owner has not said anything yet
+        loser = other(owner)
         return Verdict(f"only the {loser} has it", loser)
+    why = f"owner: {owner}"
     return Verdict(why, owner, conflict=_put_back(path, base, values, owner, why))
 
 
@@ -127,38 +127,36 @@ def step_back(spec: Field, now: Any, then: Any) -> bool:
 
 def _resolved(rule: Rule, path: str, base: Any, values: Values, kind: str,
               moments: Moments) -> Verdict:
-    resolution = rule.policy.conflict
-    if resolution == "fail":
-        raise RecordFailed(
-            f"{path} was changed on both sides, to {shown(values[CRM])} in the CRM and to "
-            f"{shown(values[ERP])} in the ERP, and its policy is `fail`.", stage="merge",
-            field=path, hint="Make both sides equal, then replay the dead letter.")
-    winner, why = preferred(resolution, values, moments)
-    if winner is None:
-        return Verdict("waits for a person", conflict=_conflict(path, base, values, kind, ""))
+    what = (f"{path} was changed on both sides, to {shown(values[CRM])} in the CRM and to "
+            f"{shown(values[ERP])} in the ERP")
+    winner, why = preferred(rule.policy.conflict, path, what, values, moments) or (None, "")
     return Verdict(why, winner, conflict=_conflict(path, base, values, kind, why))
 
 
-def preferred(resolution: Resolution | NewerWins, values: Values,
-              moments: Moments) -> tuple[Role | None, str]:
-    """The side a resolution takes, None where a person must, and why."""
+def preferred(resolution: Resolution | NewerWins, path: str, what: str, values: Values,
+              moments: Moments) -> tuple[Role, str] | None:
+    """The side that a resolution takes, and why; None where a person has to. Raises
+    `RecordFailed` where it is `fail`: `what` says what happened at `path`."""
     if isinstance(resolution, NewerWins):
         return _newer(resolution, moments)
-    if resolution in ("manual", "fail"):
-        return None, ""
+    if resolution == "fail":
+        raise RecordFailed(f"{what}, and its policy is `fail`.", stage="merge", field=path,
+                           hint="Make both sides equal, then replay the dead letter.")
+    if resolution == "manual":
+        return None
     role = CRM if resolution.startswith("prefer_crm") else ERP
     if resolution.endswith("unless_blank") and values[role] is None:
         role = other(role)
     return role, resolution.replace("_", " ")
 
 
-def _newer(rule: NewerWins, moments: Moments) -> tuple[Role | None, str]:
+def _newer(rule: NewerWins, moments: Moments) -> tuple[Role, str] | None:
     crm, erp = moments[CRM], moments[ERP]
     if crm is None or erp is None:
-        return None, ""
+        return None
     times = f"changed at {_told(crm)} in the crm, at {_told(erp)} in the erp"
     if abs(crm - erp) < rule.within or crm == erp:
-        return rule.tie, f"newer wins, a tie taken by the {rule.tie}: {times}"
+        return rule.tie and (rule.tie, f"newer wins, a tie taken by the {rule.tie}: {times}")
     return (CRM if crm > erp else ERP), f"newer wins: {times}"
 
 

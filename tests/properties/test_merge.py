@@ -13,7 +13,7 @@ from hypothesis.strategies import SearchStrategy
 from connector.domain.entities import ENTITIES
 from connector.domain.policies import CRM, ERP, EntityPolicy, FieldPolicy, Role, other
 from connector.domain.values import Record
-from connector.engine.merge import Merged, agreed, landed, merge
+from connector.engine.merge import Merged, agreed, merge
 from connector.engine.pair import Rule, Rules
 
 QUIET = settings(deadline=None, max_examples=150)
@@ -174,9 +174,9 @@ def test_a_write_whose_answer_was_lost_leaves_the_base_of_one_that_was_told(
     sides = {CRM: crm, ERP: erp}
     sides[role] = {**sides[role], **merge(governed, base, crm, erp).writes.get(role, {})}
     told = agreed(governed, base, sides[CRM], sides[ERP])
-    found = landed(governed, base, told, sides[role])
+    found = agreed(governed, base, told, sides[role])
     assert found == told
-    assert landed(governed, found, told, sides[role]) == found
+    assert agreed(governed, found, told, sides[role]) == found
 
 
 @QUIET
@@ -184,5 +184,5 @@ def test_a_write_whose_answer_was_lost_leaves_the_base_of_one_that_was_told(
 def test_what_was_not_written_is_not_agreed(governed: Rules, base: Record, sent: Record,
                                             now: Record) -> None:
     before, there = by_path(base), by_path(now)
-    for path, value in by_path(landed(governed, base, sent, now)).items():
+    for path, value in by_path(agreed(governed, base, sent, now)).items():
         assert value == before.get(path, "nothing") or value == there[path]

@@ -63,15 +63,15 @@ def sync_until_quiet(world: World) -> None:
 
 def state(world: World) -> State:
     """All living records, less their status and what systems work out by themselves; prices as the
-    ERP rounds them whenever it is given lines."""
+    ERP rounds them whenever it is given lines, and what is empty as blank."""
     return {(role, object, row.external_id): world.systems[ERP].taken(object, {
-        name: value for name, value in row.payload.items()
+        name: None if value == "" else value for name, value in row.payload.items()
         if name not in (*WORKED_OUT, *FORWARD)}, new=False)
         for role in (CRM, ERP) for object in OBJECTS[role].values()
         for row in world.systems[role].objects.get(object, {}).values() if not row.deleted}
 
 
-@settings(deadline=None, max_examples=120)
+@settings(deadline=None, max_examples=60)
 @given(st.integers(0, 10**6))
 def test_an_undo_restores_all_that_a_run_wrote(store: SqlStore, seed: int) -> None:
     world = company(store, seed)
@@ -97,7 +97,7 @@ def test_an_undo_restores_all_that_a_run_wrote(store: SqlStore, seed: int) -> No
     assert state(world) == after
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(st.integers(0, 10**6))
 def test_the_undo_of_an_undo_leads_back(store: SqlStore, seed: int) -> None:
     world = company(store, seed)

@@ -18,6 +18,7 @@ from connector.engine import (
     gather,
     intents,
     keep,
+    landed,
     merge,
     policy,
     run,
@@ -271,6 +272,23 @@ def parked_not_held_back() -> Patches:
 def refused_not_linked() -> Patches:
     yield swap(Entries, "fail_group", lambda _real: lambda self, group, failure, changes: self.fail(
         changes, failure, group.canonical_id, counted=bool(group.changes)))
+
+
+@planted("both sides are tied where the first answer is lost")
+def tied_on_one_side() -> Patches:
+    def link(real: Any) -> Any:
+        def only_written(self: Any, group: Any, role: Any, *, unsettled: bool = False) -> None:
+            if not unsettled or role in group.linked:
+                real(self, group, role, unsettled=unsettled)
+
+        return only_written
+
+    yield swap(keep.Keeping, "link", link)
+
+
+@planted("what an update of an unknown fate made both sides agree on is kept")
+def landed_forgotten() -> Patches:
+    yield patch.object(landed, "agreed", lambda _rules, base, _sent, _now: base)
 
 
 @planted("a child waits for its parent")

@@ -5,11 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, NamedTuple
 
 from connector.adapters.memory import MemorySystem, Row
-from connector.domain.policies import CRM, ERP, Becomes, EntityPolicy, FieldPolicy
+from connector.domain.policies import (
+    CRM,
+    ERP,
+    Becomes,
+    EntityPolicy,
+    FieldPolicy,
+    NewerWins,
+)
 
 KINDS = {CRM: "front", ERP: "back"}
 OBJECTS = {CRM: {"customer": "accounts", "contact": "people", "quote": "proposals",
@@ -28,6 +36,8 @@ PARENTS = {"people": ("account", "accounts"), "proposals": ("account", "accounts
 QUOTED = {"deals": ("proposal", "proposals"), "orders": ("offer", "offers")}
 """The field of an order that names the quote it was made from, and where that stands."""
 VAT = {CRM: "tax_no", ERP: "vat_no"}
+CURRENCY = {"proposals": "currency", "deals": "currency", "offers": "cur", "orders": "cur"}
+DECIMALS = {"EUR": 2, "JPY": 0, "KWD": 3}
 _FRONT, _BACK = ("positions", "no", "text", "amount", "price"), \
     ("items", "line", "label", "qty", "each")
 LINES = {"proposals": _FRONT, "deals": _FRONT, "offers": _BACK, "orders": _BACK}
@@ -42,7 +52,8 @@ POLICIES = {
         "phone": FieldPolicy(owner=CRM), "credit_limit": FieldPolicy(owner=ERP),
         "city": FieldPolicy(conflict="prefer_erp"),
         "email": FieldPolicy(conflict="prefer_crm_unless_blank")}),
-    "contact": EntityPolicy(on_delete="propagate"),
+    "contact": EntityPolicy(on_delete="propagate", fields={
+        "email": FieldPolicy(conflict=NewerWins(CRM, timedelta(seconds=30)))}),
     "quote": EntityPolicy(default=FieldPolicy(conflict="prefer_crm"), becomes=Becomes(
         "order", "status", "accepted", made_in=ERP, values={"status": "draft"})),
     "order": EntityPolicy(default=FieldPolicy(conflict="prefer_erp")),
@@ -125,13 +136,14 @@ def _tenths(price: str) -> str:
 
 def _total(object: str, payload: Mapping[str, Any]) -> Any:
     path, _, _, amount, price = LINES[object]
-    total = sum((_cents(Decimal(line[amount]) * Decimal(line[price]))
+    decimals = DECIMALS[payload[CURRENCY[object]]]
+    total = sum((_rounded(Decimal(line[amount]) * Decimal(line[price]), decimals)
                  for line in payload.get(path, ())), Decimal(payload.get("surcharge") or 0))
-    return f"{total:.2f}" if object in ("offers", "orders") else total
+    return f"{total:.{decimals}f}" if object in ("offers", "orders") else total
 
 
-def _cents(amount: Decimal) -> Decimal:
-    return amount.quantize(Decimal("0.01"), ROUND_HALF_UP)
+def _rounded(amount: Decimal, decimals: int) -> Decimal:
+    return amount.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
 
 
 def tokens(value: Any) -> set[str]:

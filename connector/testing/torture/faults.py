@@ -19,7 +19,7 @@ from connector.domain.records import (
     WriteResult,
     WriteStatus,
 )
-from connector.errors import CursorExpired, SystemUnreachable
+from connector.errors import CursorExpired, RateLimited, ReauthRequired, SystemUnreachable
 from connector.ports import Clock
 from connector.testing.torture.company import Books
 
@@ -37,19 +37,20 @@ class Stuck(BaseException):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What sort of system it is: its page, its look-back in changes, and whether it knows a
-    record that was made for the same reference before."""
+    """What sort of system it is: its page, its look-back in changes, whether it knows a record
+    that was made for the same reference before, and by how many seconds its clock is wrong."""
 
     page: int
     look_back: int
     unique: bool
+    skew: int = 0
 
     @classmethod
     def drawn(cls, chance: Random) -> Kind:
         """Small pages and look-backs, or none where no change shows late: a large one would mend
         what goes wrong elsewhere."""
         return cls(chance.choice((2, 3, 50)), chance.choice((0, 2, 5, 40)),
-                   chance.random() < 0.5)
+                   chance.random() < 0.5, chance.choice((0, 0, -90, 3600)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,8 @@ class Rates:
     clock_jumped: float = 0  # our clock is set, by a minute and a half or an hour, either way
     store_failed: float = 0  # the store's disk is full, or another program holds it too long
     died: float = 0  # the process is killed before or after a call, a commit or a step
+    slowed_down: float = 0  # the system asks us to wait
+    token_expired: float = 0  # our credentials lapse, in the middle of a pull or of a batch too
 
     @classmethod
     def drawn(cls, chance: Random) -> Rates:
@@ -78,7 +81,8 @@ class Rates:
                       for f in fields(cls)})
 
 
-_LESS = {"died": 0.08, "store_failed": 0.08, "overtaken": 0.3}
+_LESS = {"died": 0.08, "store_failed": 0.08, "overtaken": 0.3, "slowed_down": 0.3,
+         "token_expired": 0.2}
 
 
 @dataclass(slots=True)
@@ -146,7 +150,8 @@ class FaultyAdapter(MemoryAdapter):
     def __init__(self, settings: MemorySettings, clock: Clock, kind: Kind, faults: Faults,
                  users: Users, system: Books) -> None:
         super().__init__(settings, clock, page=kind.page, look_back=kind.look_back)
-        self.kind, self.faults, self.users, self.system = kind, faults, users, system
+        self.name, self.kind, self.faults = settings.name, kind, faults
+        self.users, self.system = users, system
 
     def pull(self, object: str, cursor: str | None) -> Iterator[Page]:
         if cursor is not None and self.faults.happens("cursor_expired"):
@@ -174,6 +179,10 @@ class FaultyAdapter(MemoryAdapter):
     def _may_be_away(self) -> None:
         if self.faults.happens("away_on_read"):
             raise SystemUnreachable("the system is away")
+        if self.faults.happens("slowed_down"):
+            raise RateLimited("too many calls", after=30)
+        if self.faults.happens("token_expired"):
+            raise ReauthRequired("the token has expired", system=self.name)
 
     def write_one(self, object: str, intent: Intent) -> WriteResult:
         self.system.unlock(object, intent.external_id or "")
@@ -201,11 +210,14 @@ class FaultyAdapter(MemoryAdapter):
             self.users.overtake()
         if self.faults.happens("away_on_write"):
             return _told(WriteStatus.RETRY, batch)
+        if self.faults.happens("slowed_down"):
+            return [WriteResult.put_off(RateLimited("too many calls", after=30))] \
+                * len(batch.intents)
         for intent in batch.intents:
             if intent.external_id and self.faults.happens("edited_under_hands"):
                 self.users.meddle(self.system, batch.object, intent.external_id)
-        made = len(batch.intents)
-        if self.faults.happens("half_written"):
+        made, expired = len(batch.intents), self.faults.happens("token_expired")
+        if expired or self.faults.happens("half_written"):
             made = self.faults.chance.randrange(made)
         results = []
         for intent in batch.intents[:made]:
@@ -218,6 +230,8 @@ class FaultyAdapter(MemoryAdapter):
         self.faults.note(f"write {batch.operation} {batch.object} {told}")
         if self.faults.happens("overtaken"):
             self.users.overtake()
+        if expired:
+            raise ReauthRequired("the token has expired", system=self.name)
         if made < len(batch.intents) or self.faults.happens("lost_answer"):
             return _told(WriteStatus.UNKNOWN, batch)
         return results

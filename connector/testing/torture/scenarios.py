@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from connector.domain.policies import CRM, ERP, Role, other
 from connector.domain.records import Change
-from connector.errors import LeaseLost, SafetyStopped
+from connector.errors import LeaseLost, SafetyStopped, SystemUnreachable
 from connector.testing.torture.company import ACCEPTED, OBJECTS
 from connector.testing.torture.stage import Stage
 
@@ -359,7 +359,35 @@ def refused_on_first_contact_and_deleted(stage: Stage) -> Run:
     return stage.sync
 
 
+@scenario
+def answer_lost_on_first_contact_and_spoiled(stage: Stage) -> Run:
+    ours = stage.customer(CRM, "DE7")
+    stage.customer(ERP, "DE7")
+    once = stage.boundaries.once
+    once["lost_answer"] = once["edited_under_hands"] = 1
+    stage.meddling.append(lambda: once.update(away_on_read=1))  # when it looks again
+    with suppress(SystemUnreachable):
+        stage.sync()
+    stage.spoil(CRM, "accounts", ours)
+    stage.sync()
+    stage.mend()
+    return stage.sync
+
+
 # ---- a system that fails, a user who is faster
+
+@scenario
+def line_removed_where_it_came_from_after_a_lost_answer(stage: Stage) -> Run:
+    order = _ordered(stage)
+    lines = stage.lines(ERP, "order", order[ERP])
+    stage.edit(ERP, "order", order[ERP], items=[*lines, stage.line("orders", 30)])
+    stage.boundaries.once["lost_answer"] = 1
+    with suppress(SystemUnreachable):
+        stage.sync()
+    stage.edit(ERP, "order", order[ERP], items=lines)
+    return stage.sync
+
+
 
 @on_both_sides
 def stale(stage: Stage, role: Role) -> Run:

@@ -19,7 +19,6 @@ from connector.errors import ConnectorError
 from connector.store.open import open_store
 from connector.store.tables import metadata
 from connector.store.unit_of_work import SqlStore
-from connector.testing.alone import alone
 from connector.testing.clock import VirtualClock
 from connector.testing.torture.company import MARK
 from connector.testing.torture.faults import Died, Faults, Rates, Stuck
@@ -76,14 +75,12 @@ class Said:
         raise structlog.DropEvent
 
 
-def run_seed(seed: int, store: SqlStore, partitions: int = 1) -> Report:
-    """Simulate one seed in a store that is emptied first; the same seed gives the same digest. An
-    inbox is worked off in so many `partitions`."""
+def run_seed(seed: int, store: SqlStore) -> Report:
+    """Simulate one seed in a store that is emptied first; the same seed gives the same digest."""
     emptied(store)
     chance = Random(seed)
     faults = Faults(chance, Rates.drawn(chance))
     world = Crowded(chance, faults, store)
-    world.division = alone(partitions) if partitions > 1 else None
     rounds = 0
     said = Said()
     structlog.configure(processors=[said])
@@ -123,20 +120,23 @@ JUMPS = -90, 3600, -3600
 
 
 def _attempt(world: Crowded) -> None:
-    """A sync that may fail or die on the way."""
+    """A sync that may fail or die on the way; where webhooks are on, sometimes a drain."""
     if world.faults.happens("clock_jumped"):
         world.clock.sleep(world.chance.choice(JUMPS))
     world.clock.sleep(90)
+    drains = world.chance.random() < 0.5 * world.webhooks
     with suppress(ConnectorError, Died):
-        world.engine().sync(safety_stop=False)
+        if drains:
+            world.engine().drain(safety_stop=False)
+        else:
+            world.engine().sync(safety_stop=False)
 
 
-def run_seeds(seeds: Iterable[int], *, url: str = "sqlite://",
-              partitions: int = 1) -> Iterator[Report]:
+def run_seeds(seeds: Iterable[int], *, url: str = "sqlite://") -> Iterator[Report]:
     """Simulate many, one after the other, in one store."""
     store = open_store(url, VirtualClock())
     try:
         for seed in seeds:
-            yield run_seed(seed, store, partitions)
+            yield run_seed(seed, store)
     finally:
         store.close()

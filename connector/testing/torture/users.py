@@ -12,6 +12,8 @@ from connector.store.unit_of_work import SqlStore
 from connector.testing.torture.company import (
     ACCEPTED,
     AMOUNTS,
+    CURRENCY,
+    DECIMALS,
     LINES,
     NEW,
     OBJECTS,
@@ -21,7 +23,10 @@ from connector.testing.torture.company import (
     Books,
 )
 from connector.testing.torture.faults import Faults, Kind
-from connector.testing.torture.world import World, amount, in_use
+from connector.testing.torture.world import World, amount, entity_of, in_use
+
+LONG, FOREIGN = "x" * 4000, " ☃ Łódź 東京 \u202e"
+_CURRENCIES = ("EUR", "EUR", *DECIMALS)
 
 
 class Crowded(World):
@@ -29,7 +34,30 @@ class Crowded(World):
 
     def __init__(self, chance: Random, faults: Faults, store: SqlStore) -> None:
         self.chance = chance
+        self.webhooks = chance.choice((0.0, 0.3, 1.0))
         super().__init__(faults, store, {role: Kind.drawn(chance) for role in (CRM, ERP)})
+
+    def token(self) -> str:
+        """Sometimes a long one, or one in other letters."""
+        what, token = self.chance.random(), super().token()
+        if what >= 0.03:
+            return token
+        odd = token[:-1] + (LONG if what < 0.01 else FOREIGN) + token[-1]
+        self.edits.given ^= {token, odd}
+        return odd
+
+    def hint(self, role: Role, object: str, external_id: str) -> None:
+        """The system's webhooks: sent for all, for some or for no edits, sometimes twice, and
+        sometimes by somebody else, about a record that isn't there."""
+        if self.chance.random() >= self.webhooks:
+            return
+        entity = entity_of(role, object)
+        named = [external_id] * self.chance.choice((1, 1, 1, 2))
+        if self.chance.random() < 0.05:
+            named.append("nobody-1")
+        with self.store.begin() as uow:
+            for ext in named:
+                uow.hint(self.pair.name, [(entity, role, ext)])
 
     def act(self) -> None:
         """One thing that some user does."""
@@ -103,7 +131,7 @@ class Crowded(World):
         if name == AMOUNTS.get(object):
             return {name: self._amount(object)}
         blank = name not in ("title", "name1", "name", "surname") and self.chance.random() < 0.1
-        return {name: None if blank else self.token()}
+        return {name: self.chance.choice((None, "")) if blank else self.token()}
 
     def _other_lines(self, object: str, payload: Mapping[str, Any]) -> dict[str, Any]:
         path, _, text, *_ = LINES[object]
@@ -131,7 +159,7 @@ class Crowded(World):
         payload = {name: self.token() for name in TEXTS[object]} | more
         lines: list[dict[str, Any]] = []
         if object in LINES:
-            payload |= NEW[object]
+            payload |= NEW[object] | {CURRENCY[object]: self.chance.choice(_CURRENCIES)}
             for _ in range(self.chance.randint(1, 3)):
                 self._add_line(object, lines)
         self.create(role, entity, payload, lines)

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from connector.adapters.memory import MemorySettings, Row
 from connector.domain.policies import CRM, ERP, EntityPolicy, Role
-from connector.engine.fan_out import Division
 from connector.engine.pair import Pair, Side
 from connector.engine.run import Engine
 from connector.engine.session import LEASE_TTL
@@ -62,9 +63,13 @@ class World:
         self.unmet: set[tuple[Role, str, str]] = set()  # deleted before the connector knew of them
         self.violations: list[str] = []
         self.overtaken = False
-        self.division: Division | None = None
-        self.systems = {role: Books(look_back=kinds[role].look_back) for role in (CRM, ERP)}
+        self.systems = {role: Books(look_back=kind.look_back, clock=partial(self._time, kind))
+                        for role, kind in kinds.items()}
         self.pair = Pair("torture", self._side(CRM), self._side(ERP), policies)
+
+    def _time(self, kind: Kind) -> datetime:
+        """What a system's clock says."""
+        return self.clock.now() + timedelta(seconds=kind.skew)
 
     def _side(self, role: Role) -> Side:
         adapter = FaultyAdapter(MemorySettings(name=role, world="torture"), self.clock,
@@ -75,7 +80,7 @@ class World:
         """The connector, freshly started."""
         self.faults.alive, self.overtaken = True, False
         return Engine(self.pair, WatchedStore(self.store, self.faults), self.clock,
-                      crash=self.faults.crash, in_flight=0, division=self.division)
+                      crash=self.faults.crash, in_flight=0)
 
     def overtake(self) -> None:
         """The process stalls until its lease has run out, and another one syncs meanwhile, in
@@ -101,6 +106,7 @@ class World:
         self.edits.number += 1
         self.born.add((role, object, external_id))
         self.faults.note(f"create {role} {object} {external_id}")
+        self.hint(role, object, external_id)
         return external_id
 
     def change(self, role: Role, object: str, external_id: str, changes: Mapping[str, Any], *,
@@ -122,25 +128,28 @@ class World:
             system.put(object, external_id, changes)
         self.edits.number += 1
         self.faults.note(f"edit {role} {object} {external_id} {sorted(changes)}")
+        self.hint(role, object, external_id)
 
     def delete(self, role: Role, object: str, external_id: str) -> None:
         """A user, who sees what stands there, deletes a record."""
         system = self.systems[role]
         system.unlock(object, external_id)
         self.edits.seen |= tokens(dict(system.objects[object][external_id].payload))
-        entity = next(name for name, known in OBJECTS[role].items() if known == object)
+        entity = entity_of(role, object)
         with self.store.begin() as uow:
             if not uow.canonical_ids(self.pair.name, entity, role, [external_id]):
                 self.unmet.add((role, object, external_id))
         system.delete(object, external_id)
         self.edits.number += 1
         self.faults.note(f"delete {role} {object} {external_id}")
+        self.hint(role, object, external_id)
 
     def undelete(self, role: Role, object: str, external_id: str) -> None:
         """A user brings a deleted record back as it was."""
         self.systems[role].put(object, external_id, {})
         self.edits.number += 1
         self.faults.note(f"undelete {role} {object} {external_id}")
+        self.hint(role, object, external_id)
 
     def spoil(self, role: Role, object: str, external_id: str) -> None:
         """Somebody enters what nobody can read."""
@@ -148,6 +157,7 @@ class World:
         self.systems[role].put(object, external_id, dict.fromkeys(in_use(role), "maybe"))
         self.spoiled.add((role, object, external_id))
         self.faults.note(f"spoil {role} {object} {external_id}")
+        self.hint(role, object, external_id)
 
     def mend(self) -> None:
         """Let every open transaction end, and put right what nobody can read."""
@@ -166,6 +176,9 @@ class World:
         token = f"t{len(self.edits.given)}{MARK}"
         self.edits.given.add(token)
         return token
+
+    def hint(self, role: Role, object: str, external_id: str) -> None:
+        """What a system tells of an edit by itself; nothing here."""
 
     # ---- what stands in the systems
 
@@ -217,6 +230,11 @@ def _before(object: str, payload: Mapping[str, Any]) -> Iterator[tuple[str, str]
         yield PARENTS[object]
     if object in QUOTED and payload.get(QUOTED[object][0]) is not None:
         yield QUOTED[object]
+
+
+def entity_of(role: Role, object: str) -> str:
+    """The entity that an object of a side holds."""
+    return next(entity for entity, name in OBJECTS[role].items() if name == object)
 
 
 def in_use(role: Role) -> dict[str, Any]:

@@ -11,8 +11,7 @@ from connector.bootstrap import open_connector, shipped
 from connector.domain.entities import ENTITIES
 from connector.domain.policies import EntityPolicy
 from connector.engine.pair import Pair, Rules, rules_in_force
-from connector.mapping.load import load_mappings
-from connector.mapping.transforms import REGISTRY
+from tests.shipped import mappings
 
 RulesFor = Callable[..., Rules]
 
@@ -20,8 +19,7 @@ RulesFor = Callable[..., Rules]
 @pytest.fixture(scope="session")
 def rules_for() -> RulesFor:
     """Gives the rules of an entity whose policy is made of the given parts."""
-    crm, erp = (load_mappings(shipped("mappings"), kind, REGISTRY)
-                for kind in ("native_crm", "native_erp"))
+    crm, erp = mappings("native_crm"), mappings("native_erp")
 
     def rules(entity: str, **policy: Any) -> Rules:
         return rules_in_force(ENTITIES[entity], EntityPolicy(**policy), crm[entity], erp[entity])

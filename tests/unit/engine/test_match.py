@@ -16,7 +16,7 @@ def change(external_id: str, system: str = "crm", key: str = "de1") -> Change:
 
 def found(mine: Change, *, claims: dict[str, str] | None = None, holder: str | None = None,
           ours: tuple[Change, ...] = (), theirs: tuple[Change, ...] = ()) -> Partner | Ambiguous:
-    return match(mine, claims or {}, lambda _canonical_id: holder,
+    return match(mine, claims or {}, {"canon": holder}.__getitem__,
                  {"de1": list(ours)} if ours else {}, {"de1": list(theirs)} if theirs else {})
 
 

@@ -12,27 +12,15 @@ import pytest
 from connector.domain.actions import FieldChange, FieldConflict
 from connector.domain.amounts import Rounding
 from connector.domain.policies import CRM, ERP, FieldPolicy, NewerWins
-from connector.domain.values import Record
-from connector.engine.merge import for_creation, landed, merge
+from connector.engine.merge import agreed, for_creation, merge
 from connector.engine.pair import Rules
 from connector.errors import RecordFailed
+from tests.documents import TEN, TWENTY, line, order
 
 RulesFor = Callable[..., Rules]
 ACME = {"name": "Acme", "email": "a@x.de", "city": "Berlin"}
 
 
-def line(line_no: int, quantity: int, **more: Any) -> dict[str, Any]:
-    return {"line_no": line_no, "product": "p", "description": None,
-            "quantity": Decimal(quantity), "unit_price": Decimal(2),
-            "discount_percent": Decimal(0), "tax_percent": Decimal(19),
-            "quantity_shipped": Decimal(0), **more}
-
-
-def order(*lines: dict[str, Any], **more: Any) -> Record:
-    return {"status": "draft", "lines": list(lines), **more}
-
-
-TEN, TWENTY = line(10, 1), line(20, 2)
 BOUGHT = order(*(line(n, 1, unit_price=Decimal("0.335")) for n in (10, 20)), currency="EUR")
 HELD = {"name": "Acme", "currency": "EUR", "credit_limit": Decimal("100.00"), "city": "Bonn"}
 IN_YEN = {**HELD, "currency": "JPY"}
@@ -77,6 +65,14 @@ class TestHeader:
 
     def test_what_a_side_does_not_say_keeps_its_base(self, rules_for: RulesFor) -> None:
         merged = merge(rules_for("customer"), ACME, {"name": "Acme"}, {**ACME, "city": "Ulm"})
+        assert merged.writes == {}
+        assert merged.base == ACME
+        merged = merge(rules_for("customer"), ACME, {**ACME, "city": "Ulm"}, {"name": "Acme"})
+        assert merged.writes == {}
+        assert merged.base == ACME
+
+    def test_a_blank_against_nothing_said_is_no_agreement(self, rules_for: RulesFor) -> None:
+        merged = merge(rules_for("customer"), ACME, {**ACME, "city": None}, {"name": "Acme"})
         assert merged.writes == {}
         assert merged.base == ACME
 
@@ -224,6 +220,26 @@ class TestTotals:
             "total", None, Decimal("2.00"), Decimal("2.01"), kind="total_differs")]
         assert merged.writes == {}
 
+    def test_what_was_agreed_last_is_told_with_a_difference(self, rules_for: RulesFor) -> None:
+        two = order(TEN, total=Decimal("2.00"))
+        assert merge(rules_for("order"), two, order(TEN, total=Decimal("2.01")), two).conflicts \
+            == [FieldConflict("total", Decimal("2.00"), Decimal("2.01"), Decimal("2.00"),
+                              kind="total_differs")]
+
+    @pytest.mark.parametrize("silent", [{}, {"total": None}])
+    def test_a_side_without_a_figure_differs_from_none(self, rules_for: RulesFor,
+                                                       silent: dict[str, Any]) -> None:
+        told = order(TEN, total=Decimal("2.00"))
+        for sides in ((told, order(TEN, **silent)), (order(TEN, **silent), told)):
+            merged = merge(rules_for("order"), order(TEN), *sides)
+            assert merged.conflicts == []
+            assert "total" not in merged.base
+
+    def test_fields_after_a_figure_are_merged_too(self, rules_for: RulesFor) -> None:
+        told = order(TEN, total=Decimal("2.00"), total_base=Decimal("2.00"))
+        merged = merge(rules_for("order"), told, told, {**told, "total_base": Decimal("2.30")})
+        assert merged.writes == {CRM: {"total_base": Decimal("2.30")}}
+
     def test_while_a_write_is_due_they_are_not_compared(self, rules_for: RulesFor) -> None:
         merged = merge(rules_for("order"), order(TEN), order(line(10, 5), total=Decimal(10)),
                        order(TEN, total=Decimal(2)))
@@ -241,8 +257,10 @@ class TestTotals:
         assert merged.conflicts == []
         assert merged.base["net"] == right["net"]
         wrong = {**both, "net": Decimal(net) + 1}
-        assert merge(rules, BOUGHT, wrong, wrong).open_conflicts == [FieldConflict(
-            "net", right["net"], wrong["net"], wrong["net"], kind="total_not_by_rule")]
+        for name in right:
+            odd = {**both, name: right[name] + 1}
+            assert merge(rules, BOUGHT, odd, odd).open_conflicts == [FieldConflict(
+                name, right[name], odd[name], odd[name], kind="total_not_by_rule")]
         assert merge(rules, BOUGHT, both, wrong).open_conflicts == [FieldConflict(
             "net", right["net"], right["net"], wrong["net"], kind="total_differs")]
 
@@ -257,8 +275,11 @@ class TestTotals:
     def test_lines_that_come_to_no_figure_park_the_record(self, rules_for: RulesFor) -> None:
         endless = {**order(line(10, 1, unit_price=Decimal("1E+200"), tax_percent=Decimal("1E-99"))),
                    "currency": "EUR"}
-        with pytest.raises(RecordFailed, match="can't be worked out"):
+        with pytest.raises(RecordFailed, match="can't be worked out") as failed:
             merge(rules_for("order", rounding=Rounding()), endless, endless, endless)
+        assert str(failed.value).startswith("what its lines come to can't be worked out: ")
+        assert (failed.value.stage, failed.value.field) == ("merge", "total")
+        assert failed.value.hint == "Mend the prices, quantities and percentages of the lines."
 
 
 class TestCurrency:
@@ -271,6 +292,13 @@ class TestCurrency:
             "currency", "EUR", "JPY", "EUR", kind="currency_against_amount")]
         assert merged.writes == {CRM: {"city": "Ulm"}}
         assert merged.base == {**HELD, "city": "Ulm"}
+
+    def test_fields_that_are_no_amounts_are_merged_meanwhile(self, rules_for: RulesFor) -> None:
+        held = {**HELD, "payment_terms": "net_30", "active": True}
+        merged = merge(rules_for("customer"), held, {**held, "currency": "JPY", "active": False},
+                       {**held, "credit_limit": Decimal("200.50"), "payment_terms": "net_14"})
+        assert merged.writes == {CRM: {"payment_terms": "net_14"}, ERP: {"active": False}}
+        assert [c.path for c in merged.open_conflicts] == ["currency"]
 
     def test_a_price_of_a_line_is_an_amount(self, rules_for: RulesFor) -> None:
         held = order(TEN, currency="EUR")
@@ -325,6 +353,9 @@ def test_a_new_counterpart_gets_no_blanks(rules_for: RulesFor) -> None:
     given = {name: value for name, value in TEN.items() if value is not None}
     assert for_creation(rules, record, CRM) == {
         "status": "draft", "customer": "k", "number": "SO1", "lines": [given]}
+    assert for_creation(rules, {"status": "draft"}, ERP) == {"status": "draft"}
+    assert for_creation(rules_for("invoice"), order(TEN, promised_on="2026-12-01"), ERP) \
+        == {"promised_on": "2026-12-01"}  # the ERP takes no lines of an invoice
     del given["quantity_shipped"]  # the ERP says what was shipped
     assert for_creation(rules, record, ERP) == {
         "status": "draft", "customer": "k", "lines": [given]}
@@ -337,26 +368,26 @@ class TestLanded:
 
     def test_a_line_that_was_added_is_agreed_on(self, rules_for: RulesFor) -> None:
         base = order(TEN)
-        assert landed(rules_for("order"), base, self.SENT, self.SENT) == self.SENT
+        assert agreed(rules_for("order"), base, self.SENT, self.SENT) == self.SENT
 
     def test_and_removed_then_on_the_side_it_came_from_it_goes_on_the_other(
             self, rules_for: RulesFor) -> None:
         rules, written = rules_for("order"), order(TEN, TWENTY)
         removed_since = order(TEN)
-        base = landed(rules, order(TEN), order(TEN, TWENTY), written)
+        base = agreed(rules, order(TEN), order(TEN, TWENTY), written)
         assert merge(rules, base, written, removed_since).writes == {CRM: {"lines": [TEN]}}
         assert merge(rules, order(TEN), written, removed_since).writes == {ERP: {"lines": [
             TEN, TWENTY]}}, "which is what the base of before would make of it"
 
     def test_what_the_record_does_not_show_was_not_made(self, rules_for: RulesFor) -> None:
-        assert landed(rules_for("order"), order(TEN), self.SENT, order(TEN)) == order(TEN)
+        assert agreed(rules_for("order"), order(TEN), self.SENT, order(TEN)) == order(TEN)
 
     def test_a_line_that_was_removed_is_no_more(self, rules_for: RulesFor) -> None:
-        assert landed(rules_for("order"), order(TEN, TWENTY), order(TEN), order(TEN)) == order(TEN)
-        assert landed(rules_for("order"), order(TEN, TWENTY), order(TEN), order(TEN, TWENTY)) \
+        assert agreed(rules_for("order"), order(TEN, TWENTY), order(TEN), order(TEN)) == order(TEN)
+        assert agreed(rules_for("order"), order(TEN, TWENTY), order(TEN), order(TEN, TWENTY)) \
             == order(TEN, TWENTY)
 
     def test_of_a_line_edited_since_only_what_still_shows(self, rules_for: RulesFor) -> None:
         base, edited = order(TEN), line(20, 7)
-        assert landed(rules_for("order"), base, self.SENT, order(TEN, edited))["lines"] == [
+        assert agreed(rules_for("order"), base, self.SENT, order(TEN, edited))["lines"] == [
             TEN, {name: value for name, value in TWENTY.items() if name != "quantity"}]

@@ -12,7 +12,7 @@ from connector.domain.entities import ENTITIES
 from connector.domain.policies import CRM, ERP, FieldPolicy, NewerWins, Role
 from connector.domain.values import MISSING
 from connector.engine.pair import Rule
-from connector.engine.policy import LEFT, UNTOLD, Verdict, changed, preferred, settle, step_back
+from connector.engine.policy import AGREED, LEFT, Verdict, changed, settle, step_back
 from connector.errors import RecordFailed
 
 BOTH: frozenset[Role] = frozenset((CRM, ERP))
@@ -33,9 +33,7 @@ def test_a_side_that_did_not_change_has_no_say() -> None:
 
 
 def test_the_same_change_on_both_sides_agrees() -> None:
-    verdict = told(rule(conflict="fail"), "a", "b", "b")
-    assert verdict.agreed
-    assert verdict.conflict is None
+    assert told(rule(conflict="fail"), "a", "b", "b") == AGREED
 
 
 @pytest.mark.parametrize(("crm", "erp"), [(MISSING, "b"), ("b", MISSING), (MISSING, MISSING)])
@@ -44,10 +42,8 @@ def test_a_side_that_says_nothing_is_not_a_blank_one(crm: Any, erp: Any) -> None
 
 
 def test_two_changes_wait_for_a_person_with_all_three_values() -> None:
-    verdict = told(rule(), "a", "b", "c")
-    assert verdict.winner is None
-    assert verdict.value is MISSING
-    assert verdict.conflict == FieldConflict("email", "a", "b", "c", "", "both_changed")
+    assert told(rule(), "a", "b", "c") == Verdict(
+        conflict=FieldConflict("email", "a", "b", "c", "", "both_changed"))
 
 
 @pytest.mark.parametrize(("conflict", "crm", "erp", "winner"), [
@@ -58,10 +54,8 @@ def test_two_changes_wait_for_a_person_with_all_three_values() -> None:
 def test_a_resolution_picks_a_side_and_keeps_both_values(
         conflict: Any, crm: Any, erp: Any, winner: Role) -> None:
     why = conflict.replace("_", " ")
-    assert preferred(conflict, {CRM: crm, ERP: erp}, UNTOLD) == (winner, why)
-    verdict = told(rule(conflict=conflict), "a", crm, erp)
-    assert verdict.winner == winner
-    assert verdict.conflict == FieldConflict("email", "a", crm, erp, why)
+    assert told(rule(conflict=conflict), "a", crm, erp) == Verdict(
+        why, winner, conflict=FieldConflict("email", "a", crm, erp, why))
 
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -101,6 +95,12 @@ def test_changes_that_lie_close_together_are_a_tie(apart: timedelta, tie: Role) 
         assert (asked.winner, asked.conflict) == (None, FieldConflict("email", "a", "b", "c"))
 
 
+def test_times_are_told_to_the_second_in_utc() -> None:
+    assert newer(None, timedelta(hours=-1, milliseconds=999), timedelta(0)).rule == (
+        "newer wins: changed at 2026-11-24 11:00:00 UTC in the crm, "
+        "at 2026-11-24 12:00:00 UTC in the erp")
+
+
 def test_without_any_doubt_of_the_clocks_only_the_same_instant_is_a_tie() -> None:
     none, instant = timedelta(0), timedelta(microseconds=1)
     assert newer(ERP, instant, none, within=none).winner == CRM
@@ -138,13 +138,21 @@ def test_the_policy_fail_names_field_and_values() -> None:
                        "to c in the ERP") as failed:
         told(rule(conflict="fail"), "a", "b", "c")
     assert (failed.value.stage, failed.value.field) == ("merge", "email")
+    assert failed.value.hint == "Make both sides equal, then replay the dead letter."
 
 
 def test_a_person_overrules_owner_direction_and_resolution() -> None:
     for given in (rule(), rule(owner="erp"), rule(direction="to_crm"), rule(conflict="fail")):
-        assert told(given, "a", "b", "c", {"take": "crm"}).winner == CRM
-        third = told(given, "a", "b", "c", {"value": "d"})
-        assert (third.winner, third.value, third.conflict) == (None, "d", None)
+        assert told(given, "a", "b", "c", {"take": "crm"}) == Verdict("decided by a person", CRM)
+        assert told(given, "a", "b", "c", {"value": "d"}) == Verdict("decided by a person",
+                                                                     value="d")
+
+
+@pytest.mark.parametrize(("base", "known"), [("a", "a"), (None, None), (MISSING, None)])
+def test_what_was_undone_is_held_for_a_person(base: Any, known: Any) -> None:
+    for given in (rule(), rule(owner="erp"), rule(direction="to_crm"), rule(conflict="fail")):
+        assert told(given, base, "b", "c", {"hold": True}) == Verdict(
+            conflict=FieldConflict("email", known, "b", "c", "", "undone"))
 
 
 def test_a_decision_is_void_once_both_sides_agree() -> None:
@@ -169,6 +177,13 @@ class TestOwner:
     def test_filling_a_blank_on_first_contact_is_no_conflict(self) -> None:
         assert told(rule(owner="erp"), MISSING, None, "b") == Verdict("owner: erp", ERP)
 
+    def test_until_it_has_said_something_the_other_sides_value_stands(self) -> None:
+        assert told(rule(owner="erp"), MISSING, "b", None) == Verdict("only the crm has it", CRM)
+        assert told(rule(owner="crm"), MISSING, None, "b") == Verdict("only the erp has it", ERP)
+
+    def test_a_blank_it_holds_later_is_its_word(self) -> None:
+        assert told(rule(owner="erp"), "a", "a", None) == Verdict("owner: erp", ERP)
+
     def test_another_value_on_first_contact_is_recorded(self) -> None:
         verdict = told(rule(owner="erp"), MISSING, "b", "c")
         assert verdict.winner == ERP
@@ -186,6 +201,10 @@ class TestDirection:
         assert verdict.winner == ERP
         assert verdict.rule == "to_crm: the change in the crm is put back"
         assert verdict.conflict == FieldConflict("email", "a", "b", "a", "to_crm", "put_back")
+
+    def test_the_side_that_is_put_back_is_named(self) -> None:
+        assert told(rule(direction="to_erp"), "a", "a", "b").rule \
+            == "to_erp: the change in the erp is put back"
 
     def test_the_source_wins_where_both_changed(self) -> None:
         assert told(rule(direction="to_erp", conflict="fail"), "a", "b", "c") == Verdict(
@@ -212,6 +231,7 @@ class TestBlank:
     def test_fill_only_writes_where_the_other_side_is_blank(self) -> None:
         assert told(rule(on_blank="fill_only"), "a", "a", "b") == LEFT
         assert told(rule(on_blank="fill_only"), None, None, "b").winner == ERP
+        assert told(rule(on_blank="fill_only"), None, "b", None).winner == CRM
 
     def test_zero_and_false_are_no_blanks(self) -> None:
         assert told(rule("on_hold", on_blank="ignore"), True, True, False).winner == ERP
@@ -247,7 +267,8 @@ class TestForwardOnly:
 
     @pytest.mark.parametrize(("now", "then", "back"), [
         ("draft", "confirmed", False), ("confirmed", "draft", True), ("paid", "cancelled", False),
-        ("cancelled", "draft", True), ("cancelled", "cancelled", False), (None, "draft", False),
+        ("cancelled", "draft", True), ("cancelled", "cancelled", False),
+        ("confirmed", "confirmed", False), (None, "draft", False),
         ("draft", None, True)])
     def test_the_order_of_the_choices(self, now: Any, then: Any, back: bool) -> None:
         assert step_back(ENTITIES["order"].fields["status"], now, then) is back
