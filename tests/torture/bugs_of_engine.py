@@ -272,10 +272,15 @@ def parked_not_held_back() -> Patches:
 def refused_not_linked() -> Patches:
     yield swap(Entries, "fail_group", lambda _real: lambda self, group, failure, changes: self.fail(
         changes, failure, group.canonical_id, counted=bool(group.changes)))
+    yield _only_written_tied()
 
 
 @planted("both sides are tied where the first answer is lost")
 def tied_on_one_side() -> Patches:
+    yield _only_written_tied()
+
+
+def _only_written_tied() -> Any:
     def link(real: Any) -> Any:
         def only_written(self: Any, group: Any, role: Any, *, unsettled: bool = False) -> None:
             if not unsettled or role in group.linked:
@@ -283,7 +288,7 @@ def tied_on_one_side() -> Patches:
 
         return only_written
 
-    yield swap(keep.Keeping, "link", link)
+    return swap(keep.Keeping, "link", link)
 
 
 @planted("what an update of an unknown fate made both sides agree on is kept")
