@@ -195,4 +195,3 @@ def _recover_creates(session: Session, batch: Batch) -> None:
         adopting = Adopting(session, batch.intents[0].entity)
         adopting.adopt(uow, batch, results)
         adopting.save(uow)
-

@@ -71,7 +71,7 @@ def state(world: World) -> State:
         for row in world.systems[role].objects.get(object, {}).values() if not row.deleted}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=120)
 @given(st.integers(0, 10**6))
 def test_an_undo_restores_all_that_a_run_wrote(store: SqlStore, seed: int) -> None:
     world = company(store, seed)
@@ -97,7 +97,7 @@ def test_an_undo_restores_all_that_a_run_wrote(store: SqlStore, seed: int) -> No
     assert state(world) == after
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=60)
 @given(st.integers(0, 10**6))
 def test_the_undo_of_an_undo_leads_back(store: SqlStore, seed: int) -> None:
     world = company(store, seed)

@@ -388,7 +388,6 @@ def line_removed_where_it_came_from_after_a_lost_answer(stage: Stage) -> Run:
     return stage.sync
 
 
-
 @on_both_sides
 def stale(stage: Stage, role: Role) -> Run:
     linked = _linked(stage)
