@@ -10,8 +10,9 @@ LINES ?= 1000000
 SEED ?= 4217
 SEEDS_POSTGRESQL ?= 5000
 KILLS ?= 500
+RECORDS ?= 50000
 
-.PHONY: demo test test-real check lint types contracts torture kills mutants bench bench-money lock clean
+.PHONY: demo test test-real check lint types contracts torture kills flows mutants bench bench-money scale lock clean
 
 demo: .venv/runtime
 	$(BIN)/connector demo $(if $(KEEP),--keep)
@@ -40,6 +41,10 @@ torture: .venv/develop
 	$(BIN)/python -m connector.testing.torture --seeds $(SEEDS) --minutes $(MINUTES)
 	$(BIN)/python -m tests.postgres connector.testing.torture --seeds $(SEEDS_POSTGRESQL) --processes 1
 
+# Schedules, workers, cancellation and killed flow runs, with a real Prefect server: two minutes.
+flows: .venv/develop
+	$(BIN)/pytest -m slow tests/flows/test_worker.py tests/flows/test_schedules.py
+
 # Kills real processes with -9 while people work in both systems, on either store.
 kills: .venv/develop
 	$(BIN)/python -m connector.testing.torture.kills --cycles $(KILLS)
@@ -55,6 +60,11 @@ mutants: .venv/develop
 bench: .venv/develop
 	$(BIN)/python benchmarks/first_load.py
 	for measure in latency load kills coalesce statuses; do $(BIN)/python benchmarks/webhooks.py $$measure || exit 1; done
+
+# Real workers of a Prefect work pool and of Dask, and what they bring.
+scale: .venv/develop
+	$(BIN)/pytest -m slow tests/flows/test_spreads.py
+	PYTHONPATH=. $(BIN)/python benchmarks/scale_out.py $(RECORDS)
 
 bench-money: .venv/develop
 	$(BIN)/python benchmarks/money.py $(LINES) $(SEED)

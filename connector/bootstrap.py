@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,15 +27,20 @@ from connector.config import (
     read_config,
     secret,
 )
+from connector.domain.partitions import Partition
+from connector.engine.fan_out import Division
 from connector.engine.pair import Pair, Side
-from connector.engine.run import Engine
+from connector.engine.partition import drain_partition
+from connector.engine.phases import Phase, at_once
+from connector.engine.run import Engine, new_id
+from connector.engine.turns import AT_ONCE, Busy, close_abandoned
 from connector.errors import ConfigInvalid
 from connector.logs import SECRETS, log_to_stderr
 from connector.mapping.compile import Mapping
 from connector.mapping.load import load_mappings
 from connector.mapping.transforms import REGISTRY, load_transforms
 from connector.mapping.yaml_file import YamlFile
-from connector.ports import Adapter, Clock, Store
+from connector.ports import Adapter, Clock, Spread, Store
 from connector.store.open import open_store
 from connector.tracing import Export
 
@@ -62,6 +68,7 @@ class Connector:
     clock: Clock
     adapters: dict[str, Adapter] = field(default_factory=dict)
     _store: Store | None = None
+    _spread: Spread | None = None
     _export: Export | None = None
 
     @property
@@ -73,11 +80,15 @@ class Connector:
     def store(self) -> Store:
         """The store, opened (and its schema brought up to date) when first asked for."""
         if self._store is None:
-            url = self._looked_up({"store": self.config.store}, "the config")["store"]
+            url = self._store_address()
             password = urlsplit(url).password
             SECRETS.add([password] if password else [])
             self._store = open_store(_store_url(url, self.base), self.clock)
         return self._store
+
+    def _store_address(self) -> str:
+        url: str = self._looked_up({"store": self.config.store}, "the config")["store"]
+        return url
 
     def pair_name(self, wanted: str | None) -> str:
         """The pair's name; the only one where none is named. Raises `ConfigInvalid`."""
@@ -176,10 +187,47 @@ class Connector:
                                             for entity, mapping in mappings.items()})
 
     def engine(self, name: str, crash: Callable[[str], None] = lambda _point: None, *,
-               patience: float = 0) -> Engine:
-        """The engine for a pair; its runs wait for `patience` seconds where another one works."""
+               busy: Busy = AT_ONCE, phase: Phase = at_once,
+               run_id: Callable[[], str] = new_id) -> Engine:
+        """The engine for a pair; see `Engine`."""
         self._trace()
-        return Engine(self.pair(name), self.store, self.clock, crash=crash, patience=patience)
+        return Engine(self.pair(name), self.store, self.clock, crash=crash, busy=busy,
+                      phase=phase, run_id=run_id, division=self._division())
+
+    def close_abandoned(self, name: str) -> None:
+        """Mark a pair's runs that dead processes have left running, unless one works on it; no
+        adapter is made for that."""
+        close_abandoned(self.store, self.clock, name)
+
+    def busy(self, name: str, choice: str | None = None, patience: float | None = None) -> Busy:
+        """What a run on a pair does where another one works: as given, else as the config says."""
+        conf = self.config.pairs[name]
+        return Busy(conf.patience if patience is None else patience,
+                    (choice or conf.busy) == "merge")
+
+    def _division(self) -> Division | None:
+        """How a run's work is divided; None where it works alone. Raises `ConfigInvalid`."""
+        conf = self.config.scale
+        if conf.by == "process":
+            return None
+        if not self._store_address().startswith("postgresql"):
+            raise self.file.invalid(
+                ["scale", "by"], f"scale.by: {conf.by} means several processes, and they need a "
+                "store on PostgreSQL.", "See `store` in docs/configuration.md.")
+        return Division(self.spread, conf.partitions, conf.at_least, conf.patience)
+
+    def spread(self) -> Spread:
+        """Who has partitions worked off, made when first asked for. Raises `ConfigInvalid`."""
+        if self._spread is None:
+            conf = self.config.scale
+            self._spread = _spread_by(conf.by)(self.file.path.resolve(), conf,
+                                               self.config.serve.prefect)
+        return self._spread
+
+    def drain_partition(self, partition: Partition) -> bool:
+        """Work off a partition for a run that another process makes; see there."""
+        self._trace()
+        return drain_partition(self.pair(partition.pair), self.store, self.clock, partition)
 
     def shared(self) -> dict[tuple[str, str], list[tuple[str, str]]]:
         """What each (system, object) is shared as: every (pair, entity) that maps it."""
@@ -230,6 +278,8 @@ class Connector:
         """Give connections back."""
         for adapter in self.adapters.values():
             adapter.close()
+        if self._spread is not None:
+            self._spread.close()
         if self._export is not None:
             self._export.close()
         if self._store is not None:
@@ -244,6 +294,17 @@ def open_connector(path: Path, clock: Clock | None = None) -> Connector:
     # the collector walks them all, again and again, for a tenth of a run's time.
     gc.set_threshold(100_000, 20, 100)
     return Connector(config, file, clock or SystemClock())
+
+
+def _spread_by(kind: str) -> Any:
+    """The class that is registered for spreading runs: the flows know us, we don't know them.
+    Raises `ConfigInvalid` where what it takes is not installed."""
+    (point,) = entry_points(group="connector.spreads", name=kind)
+    try:
+        return point.load()
+    except ModuleNotFoundError as error:
+        raise ConfigInvalid(f"scale.by: {kind} takes {error.name}, which is not installed.",
+                            hint="Install the extra: crm-erp-connector[scale].") from None
 
 
 def _references(raw: Any, given: Any) -> Iterator[str]:

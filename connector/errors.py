@@ -132,6 +132,12 @@ class LeaseHeld(RunFailed):
     exit_code = 6
 
 
+class RunCancelled(RunFailed):
+    """Somebody has stopped this run; what it had not done by then is left for the next one."""
+
+    exit_code = 130
+
+
 class LeaseLost(RunFailed):
     """This run's lease was taken over: it must write nothing more."""
 

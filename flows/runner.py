@@ -23,15 +23,12 @@ from prefect.client.schemas.filters import (
     FlowRunFilterDeploymentId,
 )
 from prefect.deployments.runner import RunnerDeployment
-from prefect.schedules import Cron, Interval, Schedule
 from prefect.states import Crashed
-from prefect.types.entrypoint import EntrypointType
 
-from connector.config import ScheduleConfig, read_config
-from flows.sync import sync_flow
+from connector.config import read_config
+from flows.deployments import deployment, scheduled
+from flows.words import TAG
 
-PATIENCE = 900
-"""Seconds that a scheduled run waits for another one of its pair."""
 LATE = timedelta(minutes=1)
 RUNNING = ("RUNNING", "PENDING", "CANCELLING")
 
@@ -39,33 +36,20 @@ RUNNING = ("RUNNING", "PENDING", "CANCELLING")
 def deployments(path: Path) -> list[RunnerDeployment]:
     """A deployment for each schedule of a config."""
     config, _ = read_config(path)
-    made: list[Any] = []
-    for pair, rules in config.pairs.items():
-        for number, schedule in enumerate(rules.schedules, 1):
-            made.append(sync_flow.to_deployment(
-                f"{pair}-{number}", schedules=[_when(schedule)], tags=["connector", pair],
-                entrypoint_type=EntrypointType.MODULE_PATH, paused=False,
-                parameters={"config": str(path), "pair": pair, "entities": schedule.entities,
-                            "reconcile": schedule.reconcile, "patience": PATIENCE}))
-    return made
-
-
-def _when(schedule: ScheduleConfig) -> Schedule:
-    if schedule.cron is not None:
-        return Cron(schedule.cron, timezone=schedule.timezone)
-    return Interval(timedelta(seconds=schedule.every or 0), timezone=schedule.timezone)
+    return [deployment(found.flow, f"{found.pair}-{found.number}", path, found.pair,
+                       found.schedule, paused=False) for found in scheduled(config)]
 
 
 async def put_away(path: Path, names: Collection[str]) -> None:
     """Put away what an earlier process of this config left with the server."""
     async with get_client() as client:
         mine = [d for d in await client.read_deployments(
-            deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=["connector"])))
-            if d.parameters.get("config") == str(path)]
-        for deployment in mine:
-            await _put_away_runs(client, deployment.id)
-            if deployment.name not in names:
-                await client.delete_deployment(deployment.id)
+            deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG])))
+            if d.parameters.get("config") == str(path) and not d.work_pool_name]
+        for kept in mine:
+            await _put_away_runs(client, kept.id)
+            if kept.name not in names:
+                await client.delete_deployment(kept.id)
 
 
 async def _put_away_runs(client: PrefectClient, deployment_id: Any) -> None:

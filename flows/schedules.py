@@ -32,9 +32,11 @@ class Schedules:
         self.api = (given or f"http://127.0.0.1:{port}/api").rstrip("/")
         self.state = "starting"
         env = {**os.environ, **QUIET, "PREFECT_API_URL": self.api}
+        # Its console would else ask at the port that is usual.
+        alone = {**env, "PREFECT_SERVER_UI_API_URL": self.api}
         own = None if given else _Process(
             [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1",
-             "--port", str(port)], {k: v for k, v in env.items() if k != "PREFECT_API_URL"})
+             "--port", str(port)], {k: v for k, v in alone.items() if k != "PREFECT_API_URL"})
         self._server = own
         self._runner = _Process([sys.executable, "-m", "flows.runner", str(config.resolve())], env)
         self._http = requests.Session()

@@ -1,69 +1,72 @@
-"""A sync as a Prefect flow run: named, tagged, with its account as a table artifact.
+"""The flows: `sync`, `reconcile` and `drain` of a pair.
 
-The engine does the work; this module holds no rule about records. Parameters carry names only,
-never payloads or secrets.
+The engine does the work; there is no rule about records here. Parameters carry names only, never
+payloads or secrets.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-os.environ.setdefault("DO_NOT_TRACK", "1")
-os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
-
-from prefect import flow, get_run_logger, tags
-from prefect.artifacts import acreate_table_artifact
+from prefect import flow, tags
+from prefect.client.schemas.objects import State
 
 from connector.bootstrap import open_connector
-from connector.domain.ledger import Run, RunState
+from connector.domain.drift import Drift
+from connector.domain.ledger import Run
+from flows.attend import CAME, Came, Order, attend
+from flows.words import TAG
 
 
-def _run_once(config: Path, pair: str, entities: list[str], reconcile: bool,
-              safety_stop: bool, patience: float) -> Run:
-    connector = open_connector(config)
-    try:
-        engine = connector.engine(pair, patience=patience)
-        if reconcile:
-            return engine.reconcile(entities, safety_stop=safety_stop, trigger="prefect")[0]
-        return engine.sync(entities, safety_stop=safety_stop, trigger="prefect")
-    finally:
-        connector.close()
-
-
-# An `async` flow: a plain one waits a second at its end for Prefect's heartbeat thread.
-@flow(name="sync", flow_run_name="sync-{pair}", persist_result=False, validate_parameters=True)
+# `async` flows: a plain one waits a second at its end for Prefect's heartbeat thread.
+@flow(name="sync", flow_run_name="sync-{pair}", persist_result=False)
 async def sync_flow(config: str, pair: str, entities: list[str] | None = None,
-                    reconcile: bool = False, safety_stop: bool = True,
-                    patience: float = 0) -> Run:
-    """Bring a pair into agreement; fails where a record read has no outcome. Where another run
-    works on the pair it waits for `patience` seconds."""
-    run = await asyncio.to_thread(_run_once, Path(config), pair, entities or [], reconcile,
-                                  safety_stop, patience)
-    get_run_logger().info("run %s: %s, %d writes", run.id, run.state.value,
-                          sum(run.writes.values()))
-    await acreate_table_artifact(key=f"sync-{pair}".lower().replace("_", "-"),
-                                 table=account(run), description=f"Run {run.id}")
-    if run.state is RunState.FAILED:
-        raise RuntimeError(run.message)
-    return run
+                    safety_stop: bool = True, busy: str | None = None,
+                    patience: float | None = None) -> State[Any]:
+    """Bring a pair into agreement. Where another run works on it, `busy` (queue, merge) and
+    `patience` (seconds) say what to do; as the config says, where they are not given."""
+    return await attend(Order("sync", Path(config), pair, entities or [], safety_stop, busy,
+                              patience))
 
 
-def account(run: Run) -> list[dict[str, Any]]:
-    """A run's account as table rows: what was read on each side, and what came of it."""
-    return [{"entity": entity, "read from": role, "read": tally.read,
-             **{kind.value: number for kind, number in tally.outcomes.items()}}
-            for (entity, role), tally in sorted(run.tallies.items()) if tally.read]
+@flow(name="reconcile", flow_run_name="reconcile-{pair}", persist_result=False)
+async def reconcile_flow(config: str, pair: str, entities: list[str] | None = None,
+                         safety_stop: bool = True, report_only: bool = False,
+                         patience: float | None = None) -> State[Any]:
+    """Compare everything on both sides of a pair, show what drifted, and repair it, unless it is
+    to be reported only."""
+    return await attend(Order("reconcile", Path(config), pair, entities or [], safety_stop, None,
+                              patience, report_only))
 
 
-def run(config: Path, pair: str | None, entities: list[str], safety_stop: bool) -> Run:
-    """What `connector sync --prefect` calls."""
+@flow(name="drain", flow_run_name="drain-{pair}", persist_result=False)
+async def drain_flow(config: str, pair: str, entities: list[str] | None = None,
+                     safety_stop: bool = True, busy: str | None = None,
+                     patience: float | None = None) -> State[Any]:
+    """Work off what webhooks have told of a pair and what waits in its inbox."""
+    return await attend(Order("drain", Path(config), pair, entities or [], safety_stop, busy,
+                              patience))
+
+
+FLOWS: dict[str, Callable[..., Coroutine[Any, Any, Any]]] = {
+    "sync": sync_flow, "reconcile": reconcile_flow, "drain": drain_flow}
+
+
+def run(kind: str, config: Path, pair: str | None,
+        parameters: dict[str, Any]) -> tuple[Run, Drift | None]:
+    """What `--prefect` calls: run a flow here and now. Raises what the engine raised."""
     connector = open_connector(config)
     name = connector.pair_name(pair)
     connector.close()
-    with tags("connector", name):
-        return asyncio.run(sync_flow(str(config.resolve()), name, entities,
-                                     safety_stop=safety_stop))
+    came = Came()
+    CAME.set(came)
+    with tags(TAG, name):
+        asyncio.run(FLOWS[kind](str(config.resolve()), name, return_state=True, **parameters))
+    if came.error is not None:
+        raise came.error
+    if came.run is None:
+        raise KeyboardInterrupt
+    return came.run, came.drift

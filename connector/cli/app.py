@@ -11,6 +11,7 @@ from connector.cli import (
     adapters,
     alerts,
     demo,
+    deploy,
     drift,
     letters,
     links,
@@ -49,6 +50,6 @@ def root(
     context.obj = config
 
 
-for module in (setup, runs, drift, undo, serve, webhooks, alerts, review, letters, links,
+for module in (setup, runs, drift, undo, serve, deploy, webhooks, alerts, review, letters, links,
                adapters, native, demo):
     module.register(app)

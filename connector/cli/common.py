@@ -13,6 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from connector.bootstrap import Connector
+    from connector.engine.turns import Busy
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 PairName = Annotated[str | None, typer.Option("--pair", help="The pair; not needed for one.")]
@@ -20,6 +21,27 @@ Entity = Annotated[str, typer.Argument(help="The entity, such as customer.")]
 Number = Annotated[int, typer.Argument(help="The number in the list.")]
 Entities = Annotated[list[str] | None, typer.Option(
     "--entity", "-e", help="Only this entity; may be given several times.")]
+
+
+def runner(name: str) -> Any:
+    """What is registered under `connector.runners`: the flows know us, we don't know them."""
+    from importlib.metadata import entry_points
+
+    (registered,) = entry_points(group="connector.runners", name=name)
+    return registered.load()
+
+
+def busy_of(connector: Connector, pair: str, choice: str | None, patience: str | None) -> Busy:
+    """What the command line and the config say about a pair that is being worked on."""
+    from connector.config import seconds
+
+    if choice not in (None, "queue", "merge"):
+        raise typer.BadParameter(f"{choice!r} is not one of queue, merge.", param_hint="--busy")
+    try:
+        wait = None if patience is None else seconds(patience)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}.", param_hint="--patience") from None
+    return connector.busy(pair, choice, wait)
 
 
 @contextmanager

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from connector.cli.carrying import AsFlow, Patience, Wish, carry_out
 from connector.cli.common import (
     Entities,
     Json,
     PairName,
-    opened,
     print_json,
     print_table,
-    progress,
     say,
 )
 from connector.cli.runs import SafetyStop
@@ -33,15 +32,16 @@ def reconcile(
     context: typer.Context, entity: Entities = None, pair: PairName = None,
     report_only: Annotated[bool, typer.Option(
         "--report-only", help="Tell what drifted; write nothing to either system.")] = False,
-    safety_stop: SafetyStop = True, json: Json = False,
+    safety_stop: SafetyStop = True, patience: Patience = None, prefect: AsFlow = None,
+    json: Json = False,
 ) -> None:
     """Compare everything whatever the cursors say, tell what drifted, and repair it."""
     from connector.cli.runs import exit_as, print_run
 
-    with opened(context, interactive=False) as connector, progress(not json) as observe:
-        engine = connector.engine(connector.pair_name(pair))
-        run, drift = engine.reconcile(entity or [], report_only=report_only,
-                                      safety_stop=safety_stop, observe=observe)
+    run, drift = carry_out(context, Wish(
+        "reconcile", pair, entity or [], None, patience, prefect, json,
+        {"safety_stop": safety_stop, "report_only": report_only}))
+    assert drift is not None
     if json:
         print_json({"run": run, "drift": {
             "total": drift.total, "sides": [

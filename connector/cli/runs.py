@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from connector.cli.carrying import AsFlow, BusyChoice, Patience, Wish, carry_out
 from connector.cli.common import (
     Entities,
     Json,
@@ -40,40 +41,24 @@ def register(app: typer.Typer) -> None:
 
 def sync(
     context: typer.Context, entity: Entities = None, pair: PairName = None,
-    safety_stop: SafetyStop = True,
-    prefect: Annotated[bool, typer.Option(
-        "--prefect", help="Run as a Prefect flow run.")] = False,
-    json: Json = False,
+    safety_stop: SafetyStop = True, busy: BusyChoice = None, patience: Patience = None,
+    prefect: AsFlow = None, json: Json = False,
 ) -> None:
     """Bring both sides into agreement."""
-    if prefect:
-        run = _as_flow(context.obj, pair, entity or [], safety_stop=safety_stop)
-    else:
-        with opened(context, interactive=False) as connector, progress(not json) as observe:
-            engine = connector.engine(connector.pair_name(pair))
-            run = engine.sync(entity or [], safety_stop=safety_stop, observe=observe)
+    run, _ = carry_out(context, Wish("sync", pair, entity or [], busy, patience, prefect, json,
+                                     {"safety_stop": safety_stop}))
     finish(run, json)
 
 
 def drain(
     context: typer.Context, entity: Entities = None, pair: PairName = None,
-    safety_stop: SafetyStop = True, json: Json = False,
+    safety_stop: SafetyStop = True, busy: BusyChoice = None, patience: Patience = None,
+    prefect: AsFlow = None, json: Json = False,
 ) -> None:
     """Work off what webhooks have told and what waits in the inbox; nothing else is read."""
-    with opened(context, interactive=False) as connector, progress(not json) as observe:
-        engine = connector.engine(connector.pair_name(pair))
-        run = engine.drain(entity or [], safety_stop=safety_stop, trigger="cli", observe=observe)
+    run, _ = carry_out(context, Wish("drain", pair, entity or [], busy, patience, prefect, json,
+                                     {"safety_stop": safety_stop, "trigger": "cli"}))
     finish(run, json)
-
-
-def _as_flow(config: Path, pair: str | None, entities: list[str], *,
-             safety_stop: bool) -> Run:
-    """Run the flow registered for Prefect; the flows know us, we don't know them."""
-    from importlib.metadata import entry_points
-
-    (runner,) = entry_points(group="connector.runners", name="prefect")
-    run: Run = runner.load()(config, pair, entities, safety_stop)
-    return run
 
 
 def plan(
@@ -120,13 +105,15 @@ def status(context: typer.Context, pair: PairName = None, json: Json = False) ->
             inbox = uow.inbox_counts(name)
             conflicts = uow.conflicts(name, states=(ConflictState.OPEN,))
             letters = uow.dead_letters(name)
+            requests = uow.requests(name)
             pair_conf = connector.config.pairs[name]
             connections = {system: state for system, state in
                            uow.connections(connector.clock.now()).items()
                            if system in (pair_conf.crm, pair_conf.erp)}
     if json:
         print_json({"pair": name, "runs": runs, "inbox": inbox, "connections": connections,
-                    "open_conflicts": len(conflicts), "dead_letters": len(letters)})
+                    "open_conflicts": len(conflicts), "dead_letters": len(letters),
+                    "requests": requests})
         return
     print_table(f"Last runs of {name}", ("run", "started", "trigger", "state", "writes", "note"),
                 [(r.id, r.started_at, r.trigger, r.state.value, sum(r.writes.values()),
@@ -139,6 +126,8 @@ def status(context: typer.Context, pair: PairName = None, json: Json = False) ->
                                     "credentials refused since", "note"),
                     [(system, state.used, state.not_before, state.denied_at, state.denied)
                      for system, state in sorted(connections.items())])
+    if requests:
+        say(f"{len(requests)} runs were left with the one at work, or with the next one.")
     say(f"{len(conflicts)} open conflicts (connector conflicts list), "
         f"{len(letters)} dead letters (connector dead-letters list)")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
-from connector.cli.common import Json, opened
+from connector.cli.common import Json, opened, runner
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -58,6 +58,8 @@ def serve(
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         running.enter_context(connector.store.tended())
         conf = connector.config.serve
+        for pair in connector.config.pairs:
+            connector.close_abandoned(pair)
         kept = _schedules(context.obj, connector) if schedules else None
         if kept is not None:
             running.callback(kept.stop)
@@ -93,11 +95,8 @@ def _schedules(config: Path, connector: Connector) -> Schedules | None:
     """The schedules of the config, kept by whatever is registered for it; None without any."""
     if not any(pair.schedules for pair in connector.config.pairs.values()):
         return None
-    from importlib.metadata import entry_points
-
-    (registered,) = entry_points(group="connector.runners", name="schedules")
     conf = connector.config.serve
-    made: Schedules = registered.load()(config, conf.prefect, conf.prefect_port)
+    made: Schedules = runner("schedules")(config, conf.prefect, conf.prefect_port)
     return made
 
 

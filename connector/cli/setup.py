@@ -74,6 +74,9 @@ def check(context: typer.Context, json: Json = False) -> None:
             rows.append(_checked(f"pair {pair}", "rules and mappings",
                                  lambda pair=pair: f"{len(connector.pair(pair).entities)} "
                                  "entities"))
+        if connector.config.scale.by != "process":
+            rows.append(_checked("scale", "its workers can be started", lambda: (
+                connector.spread(), connector.config.scale.by)[1]))
     if json:
         print_json([{"what": w, "check": c, "ok": ok, "found": f} for w, c, ok, f in rows])
     else:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from connector.config.rules import (
     BecomesConfig,
@@ -28,9 +28,11 @@ from connector.config.running import (
     AlertsConfig,
     AlertWebhookConfig,
     LogConfig,
+    ScaleConfig,
     ScheduleConfig,
     ServeConfig,
     TracesConfig,
+    seconds,
 )
 from connector.config.strict import Strict
 from connector.domain.entities import ENTITIES
@@ -40,8 +42,8 @@ from connector.mapping.yaml_file import YamlFile, read_yaml
 __all__ = [
     "AlertMailConfig", "AlertWebhookConfig", "AlertsConfig", "BecomesConfig", "Config",
     "EntityConfig", "FieldConfig", "HandOffConfig", "LogConfig", "NewerWinsConfig", "PairConfig",
-    "RoundingConfig", "SafetyStopConfig", "ScheduleConfig", "ServeConfig", "SystemConfig",
-    "TracesConfig", "read_config", "secret",
+    "RoundingConfig", "SafetyStopConfig", "ScaleConfig", "ScheduleConfig", "ServeConfig",
+    "SystemConfig", "TracesConfig", "read_config", "seconds", "secret",
 ]
 
 
@@ -51,6 +53,8 @@ class PairConfig(Strict):
     crm: str
     erp: str
     schedules: list[ScheduleConfig] = Field(default_factory=list)
+    busy: Literal["queue", "merge"] = "queue"
+    patience: Annotated[int, BeforeValidator(seconds)] = Field(default=900, ge=0)
     safety_stop: SafetyStopConfig = Field(default_factory=SafetyStopConfig)
     entities: dict[str, EntityConfig] = Field(min_length=1)
 
@@ -91,6 +95,7 @@ class Config(Strict):
     transforms: str | None = None
     log: LogConfig = LogConfig()
     serve: ServeConfig = ServeConfig()
+    scale: ScaleConfig = ScaleConfig()
     alerts: AlertsConfig | None = None
     traces: TracesConfig | None = None
     systems: dict[str, SystemConfig] = Field(min_length=1)

@@ -18,7 +18,7 @@ from connector.domain.alerts import AlertRules
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
-def _seconds(value: Any) -> Any:
+def seconds(value: Any) -> int:
     """`90s`, `15m`, `2h` or `1d` in seconds."""
     text = str(value)
     if len(text) > 1 and text[:-1].isdecimal() and text[-1] in _UNITS:
@@ -29,7 +29,7 @@ def _seconds(value: Any) -> Any:
 class ScheduleConfig(Strict):
     """When a pair is synced by itself: at an interval, or as cron says in a time zone."""
 
-    every: Annotated[int, BeforeValidator(_seconds)] | None = Field(default=None, ge=10)
+    every: Annotated[int, BeforeValidator(seconds)] | None = Field(default=None, ge=10)
     cron: str | None = None
     timezone: str = "UTC"
     entities: list[str] = Field(default_factory=list)
@@ -65,6 +65,29 @@ class ServeConfig(Strict):
     deliveries_per_second: int = Field(default=1000, ge=1)
     prefect: str | None = None
     prefect_port: int = Field(default=4200, ge=1, le=65_535)
+
+
+class ScaleConfig(Strict):
+    """By whom a large inbox is worked off: by the process of the run, by the workers of a Prefect
+    work pool, or by a Dask cluster (the one at `cluster`, or `workers` processes of its own)."""
+
+    by: Literal["process", "prefect", "dask"] = "process"
+    partitions: int = Field(default=8, ge=1, le=256)
+    at_least: int = Field(default=1000, ge=1)
+    patience: Annotated[int, BeforeValidator(seconds)] = Field(default=120, ge=1)
+    work_pool: str | None = Field(default=None, min_length=1)
+    cluster: str | None = Field(default=None, pattern=r"^\w+://\S+$")
+    workers: int | None = Field(default=None, ge=1, le=64)
+
+    @model_validator(mode="after")
+    def _named_by_whom(self) -> ScaleConfig:
+        if (self.by == "prefect") != (self.work_pool is not None):
+            raise ValueError("`by: prefect` and `work_pool` go together")
+        if (self.by == "dask") != (self.cluster is not None or self.workers is not None):
+            raise ValueError("`by: dask` goes together with `cluster` or `workers`")
+        if self.cluster is not None and self.workers is not None:
+            raise ValueError("one of `cluster` and `workers` is expected")
+        return self
 
 
 class TracesConfig(Strict):

@@ -116,6 +116,12 @@ class Tally:
     outcomes: dict[OutcomeKind, int] = field(
         default_factory=lambda: dict.fromkeys(OutcomeKind, 0))
 
+    def add(self, more: Tally) -> None:
+        """Count what another one has counted."""
+        self.read += more.read
+        for kind, number in more.outcomes.items():
+            self.outcomes[kind] += number
+
     @property
     def accounted(self) -> bool:
         """Whether every record read has exactly one outcome."""

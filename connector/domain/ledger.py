@@ -20,6 +20,22 @@ class RunState(StrEnum):
     FAILED = "failed"
     PAUSED = "paused"  # a budget was spent; the next run goes on
     ABANDONED = "abandoned"  # its process died; a later run took over
+    CANCELLED = "cancelled"  # somebody stopped it; the next run goes on
+    MERGED = "merged"  # another run worked on the pair, and takes up what this one was to do
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a run that comes while another one works on its pair leaves with that one: `kind` is
+    `sync` or `drain`. It is kept until a run has done it."""
+
+    kind: str
+    entities: tuple[str, ...]
+    id: int = 0
+
+    def covers(self, other: Request) -> bool:
+        """Whether who begins to do this has done the other one, too, when it is done."""
+        return self.kind in ("sync", other.kind) and set(other.entities) <= set(self.entities)
 
 
 @dataclass(frozen=True, slots=True)

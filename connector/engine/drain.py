@@ -32,6 +32,7 @@ def batches(session: Session, entity: str, planned: Planned,
         rekey(session, entity, planned)
     after, taken = 0, set[int]()
     while True:
+        session.check()
         with session.store.begin() as uow:
             rows = uow.pending(session.pair.name, entity, after, BATCH)
         if not rows:
@@ -81,6 +82,7 @@ def drain(session: Session, entity: str) -> None:
 
 def _work_off(session: Session, entity: str, gathered: Gathered, works: Sequence[Work],
               refused: Sequence[tuple[Group, RecordFailed]]) -> None:
+    session = session.for_batch()
     for side in session.pair.sides:
         taken = sum(change.system == side.system for change in gathered.taken)
         if taken:

@@ -184,3 +184,4 @@ class Entries:
             known = uow.links_by_canonical(pair, becomes.entity, list(self.derived))
             uow.receive(pair, [change for canonical_id, change in self.derived.items()
                                if canonical_id not in known])
+        self.session.saving(uow)

@@ -1,64 +1,71 @@
 """One execution: pull, decode, match, merge, plan, apply, for every entity, parents first.
 
-Read `Engine.sync` for the whole way. A run goes on in passes until nothing moves: the echoes
-of its own writes are read (and dropped by their version), and what those writes set off in the
-other system, such as stock reserved by an order, is carried over in the same run.
+Read `Engine.sync` and `agree` for the whole way.
 """
 
 from __future__ import annotations
 
-import os
-import socket
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from contextvars import copy_context
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import timedelta
 from functools import partial
+from threading import Event
 from typing import Any
 
 import structlog
 
 from connector.domain.actions import Action, OutcomeKind
 from connector.domain.drift import Drift
-from connector.domain.ledger import Conflict, DeadLetter, Run, RunState
+from connector.domain.ledger import Conflict, DeadLetter, Request, Run, RunState
 from connector.domain.records import Change, Payload
+from connector.engine.agree import agree, read_all
 from connector.engine.aliases import Place, join, split
 from connector.engine.apply import recover
 from connector.engine.drain import batches, drain
 from connector.engine.drift import compare
+from connector.engine.fan_out import Division
 from connector.engine.fence import FencedStore
 from connector.engine.in_flight import BATCHES_IN_FLIGHT, InFlight
 from connector.engine.known import Planned
-from connector.engine.pair import Pair, Side
+from connector.engine.pair import Pair
+from connector.engine.phases import Phase, at_once, in_phase
 from connector.engine.plan_file import Gate, Plan
 from connector.engine.planning import apply_gated, plan_all
-from connector.engine.pull import pull, read_hinted
 from connector.engine.replay import records_of, take_up, take_up_due, take_up_edited
-from connector.engine.safety import stakes, stop_beyond, suspicious
-from connector.engine.session import LEASE_TTL, Observe, Session, unobserved
+from connector.engine.session import Observe, Session, unobserved
+from connector.engine.turns import AT_ONCE, Busy, Merged, take_turn
 from connector.engine.undo import plan_undo, undo
-from connector.errors import BudgetSpent, ConnectorError, LeaseHeld, ReauthRequired, RunFailed
+from connector.errors import (
+    BudgetSpent,
+    ConnectorError,
+    ReauthRequired,
+    RunCancelled,
+    RunFailed,
+)
 from connector.ports import Clock, Store
 from connector.tracing import span
 
-MAX_PASSES = 5
-BETWEEN_TRIES = 0.2
-"""Seconds before a lease that another run holds is asked for again."""
+
+def new_id() -> str:
+    """An ID for a run."""
+    return uuid.uuid4().hex[:12]
 
 
 class Engine:
-    """Keeps one pair in agreement. Where another run works on it, a run waits for `patience`
-    seconds before it gives up."""
+    """Keeps one pair in agreement. `busy` says what a run does where another one works on the
+    pair, `phase` does its phases, `run_id` makes its ID. With a `division` other processes work
+    with it."""
 
     def __init__(self, pair: Pair, store: Store, clock: Clock, *,
                  crash: Callable[[str], None] = lambda _point: None,
-                 in_flight: int = BATCHES_IN_FLIGHT, patience: float = 0) -> None:
+                 in_flight: int = BATCHES_IN_FLIGHT, busy: Busy = AT_ONCE,
+                 phase: Phase = at_once, run_id: Callable[[], str] = new_id,
+                 division: Division | None = None) -> None:
         self.pair, self.store, self.clock = pair, store, clock
-        self._patience = patience
-        self._crash, self._in_flight = crash, in_flight
+        self._busy, self._phase, self._run_id = busy, phase, run_id
+        self._crash, self._in_flight, self._division = crash, in_flight, division
+        self._stop = Event()
 
     def sync(self, entities: Sequence[str] = (), *, safety_stop: bool = True,
              trigger: str = "cli", observe: Observe = unobserved) -> Run:
@@ -66,25 +73,19 @@ class Engine:
 
         `entities` narrows the run to some. Raises `SafetyStopped` where it would change more than
         the pair allows, `LeaseHeld` where another run works on the pair, `RetryLater` or
-        `AccessDenied` where a system can't be used; the run is kept as failed then.
+        `AccessDenied` where a system can't be used; the run is kept as failed then. It is `merged`
+        where it was left with a run at work, which never happens without `safety_stop`.
         """
-        wanted = self._wanted(entities)
-        with self._session(trigger, observe) as session:
-            recover(session)
-            self._agree(session, wanted, self._pulling(session, wanted), safety_stop=safety_stop)
-        return self._kept(session)
+        return self._settle(Request("sync", self._wanted(entities)), trigger, observe,
+                            safety_stop=safety_stop)
 
     def drain(self, entities: Sequence[str] = (), *, safety_stop: bool = True,
               trigger: str = "webhook", observe: Observe = unobserved) -> Run:
         """Work off what is in the inbox, after reading the records that hints name: what changed
         in a system and wasn't told stays for the next sync. Raises as `sync` does. Where there
         was nothing but echoes the run is not kept."""
-        wanted = self._wanted(entities)
-        with self._session(trigger, observe) as session:
-            recover(session)
-            self._agree(session, wanted, lambda _again: self._read_both(
-                session, partial(self._read_hinted, session, wanted)), safety_stop=safety_stop)
-        return self._kept(session, idle_too=False)
+        return self._settle(Request("drain", self._wanted(entities)), trigger, observe,
+                            safety_stop=safety_stop)
 
     def reconcile(self, entities: Sequence[str] = (), *, report_only: bool = False,
                   safety_stop: bool = True, trigger: str = "reconcile",
@@ -92,15 +93,21 @@ class Engine:
         """Compare everything on both sides, whatever the cursors say, and tell what drifted; then,
         unless `report_only`, repair it by a sync. A report writes nothing to either system. Raises
         what `sync` raises."""
-        wanted = self._wanted(entities)
-        with self._session(trigger, observe) as session:
-            if not report_only:
-                recover(session)
-            drift = compare(session, wanted, repair=not report_only)
-            if not report_only:
-                self._agree(session, wanted, self._pulling(session, wanted),
-                            safety_stop=safety_stop)
-        return self._kept(session), drift
+        wanted, more = Request("sync", self._wanted(entities)), 0
+        with self._session(trigger, observe, open_to_requests=not report_only) as session:
+            if report_only:
+                found = compare(session, wanted.entities, repair=False)
+            else:
+                found = in_phase(session, self._phase, "compare", partial(
+                    compare, session, wanted.entities, repair=True))
+                agree(session, self._phase, wanted, self._division, safety_stop=safety_stop)
+                more = self._take_up_requests(session, wanted)
+        return self._kept(session, message=_also(more)), found
+
+    def cancel(self) -> None:
+        """Have the run at work end before its next write, or its next page; called from another
+        thread. It is kept as cancelled and raises `RunCancelled`."""
+        self._stop.set()
 
     def undo(self, run_id: str, *, observe: Observe = unobserved) -> tuple[Run, list[Action]]:
         """Put back what a run wrote, where nothing has changed since; returns what was left too,
@@ -123,7 +130,7 @@ class Engine:
         wanted = self._wanted(entities)
         with self._session("plan", observe) as session:
             recover(session)
-            self._pull_all(session, wanted, count=False)
+            read_all(session, wanted, count=False)
             take_up_due(session, wanted)
             actions = plan_all(session, wanted)
         return Plan(self.pair.name, self.clock.now(), actions)
@@ -133,7 +140,7 @@ class Engine:
         outcome `skipped` says so), and what the plan doesn't name is left for the next sync."""
         with self._session("apply", observe) as session:
             recover(session)
-            self._pull_all(session, self.pair.entities, count=False)
+            read_all(session, self.pair.entities, count=False)
             for entity in self.pair.entities:
                 for gathered in batches(session, entity, Planned(), InFlight(0)):
                     apply_gated(session, entity, gathered, gate)
@@ -188,18 +195,40 @@ class Engine:
 
     # ---- the parts of a run
 
-    def _agree(self, session: Session, wanted: Sequence[str], read: Callable[[bool], None], *,
-               safety_stop: bool) -> None:
-        """Read (again, in later passes) and work off, until a pass writes nothing and lets nothing
-        go on that waited: it may have come too late for this pass."""
-        for number in range(MAX_PASSES):
-            before = session.written, session.released
-            read(number > 0)
-            if number == 0:
-                take_up_due(session, wanted)
-            self._drain_all(session, wanted, safety_stop=safety_stop and number == 0)
-            if (session.written, session.released) == before:
-                break
+    def _settle(self, wanted: Request, trigger: str, observe: Observe, *,
+                safety_stop: bool) -> Run:
+        """A sync or a drain, and what others ask for meanwhile."""
+        try:
+            with self._session(trigger, observe, open_to_requests=True,
+                               request=wanted if safety_stop else None) as session:
+                agree(session, self._phase, wanted, self._division, safety_stop=safety_stop)
+                more = self._take_up_requests(session, wanted)
+        except Merged as merged:
+            return self._merged(trigger, merged.into)
+        return self._kept(session, idle_too=wanted.kind != "drain" or more > 0,
+                          message=_also(more))
+
+    def _take_up_requests(self, session: Session, done: Request) -> int:
+        """Do what others have asked for while this run worked, until there is nothing, and give
+        the lease back; returns how many asked. What was left before and never done is done by
+        now, where `done` covers it."""
+        covered = [r.id for r in session.requests if done.covers(r)]
+        if covered:
+            with session.store.begin() as uow:
+                uow.settle_requests(covered)
+        more = 0
+        while not session.store.release_unless_asked():
+            with session.store.begin() as uow:
+                asked = uow.requests(self.pair.name)
+            kind = "sync" if any(r.kind == "sync" for r in asked) else "drain"
+            entities = {entity for r in asked for entity in r.entities}
+            agree(session, self._phase, Request(kind, tuple(
+                e for e in self.pair.entities if e in entities)), self._division,
+                safety_stop=True)
+            with session.store.begin() as uow:
+                uow.settle_requests([r.id for r in asked])
+            more += len(asked)
+        return more
 
     def _again(self, trigger: str, records: Mapping[str, Sequence[tuple[str, str]]]) -> Run:
         """Read records (system, external ID), by entity, again and work off their entities."""
@@ -217,51 +246,6 @@ class Engine:
             if entity in entities or entity in becomes:
                 drain(session, entity)
 
-    def _pulling(self, session: Session, entities: Sequence[str]) -> Callable[[bool], None]:
-        return lambda again: self._pull_all(session, entities, again=again)
-
-    def _pull_all(self, session: Session, entities: Sequence[str], *, again: bool = False,
-                  count: bool = True) -> None:
-        """Read all entities, both sides at the same time, and then what hints name. `again`, after
-        writes of this run, what is as it was last seen is not counted once more, and a system that
-        can only be read as a whole is left for the next run."""
-        def pull_side(side: Side) -> None:
-            if not (again and side.adapter.capabilities.deletions == "absence"):
-                for entity in entities:
-                    pull(session, entity, side, count=count and not again)
-            self._read_hinted(session, entities, side, count=count and not again)
-
-        self._read_both(session, pull_side)
-
-    def _read_hinted(self, session: Session, entities: Sequence[str], side: Side, *,
-                     count: bool = True) -> None:
-        for entity in entities:
-            read_hinted(session, entity, side, count=count)
-
-    def _read_both(self, session: Session, read: Callable[[Side], None]) -> None:
-        """Read both sides, at the same time where the run works in threads."""
-        if not session.in_flight:
-            for side in self.pair.sides:
-                read(side)
-            return
-        with ThreadPoolExecutor(2, "pull") as threads:
-            reading = [threads.submit(copy_context().run, read, side) for side in self.pair.sides]
-            for side_read in reading:
-                side_read.result()
-
-    def _drain_all(self, session: Session, entities: Sequence[str], *, safety_stop: bool) -> None:
-        if safety_stop:
-            self._check_safety(session, entities)
-        for entity in entities:
-            drain(session, entity)
-
-    def _check_safety(self, session: Session, entities: Sequence[str]) -> None:
-        """Stop where too much would be deleted or changed; it is planned only where so much was
-        read that this could be."""
-        policies, found = self.pair.policies, stakes(session, entities)
-        if suspicious(policies, found):
-            stop_beyond(policies, found, plan_all(session, entities))
-
     def _wanted(self, entities: Sequence[str]) -> tuple[str, ...]:
         unknown = sorted(set(entities) - set(self.pair.entities))
         if unknown:
@@ -272,11 +256,13 @@ class Engine:
     # ---- the frame of a run
 
     @contextmanager
-    def _session(self, trigger: str, observe: Observe) -> Iterator[Session]:
-        """A run under the pair's lease; kept as failed where it breaks off."""
-        lease = self._lease()
+    def _session(self, trigger: str, observe: Observe, *, open_to_requests: bool = False,
+                 request: Request | None = None) -> Iterator[Session]:
+        """A run under the pair's lease; kept as failed where it breaks off. Raises `Merged` where
+        `request` was left with another one."""
+        lease = take_turn(self.store, self.clock, self.pair.name, self._busy, request, self._stop)
         session = Session(self.pair, FencedStore(self.store, self.pair.name, lease), self.clock,
-                          uuid.uuid4().hex[:12], observe, self._crash, self._in_flight)
+                          self._run_id(), observe, self._crash, self._in_flight, stop=self._stop)
         started = self.clock.now()
         log = structlog.get_logger()
         self.run = Run(session.run_id, self.pair.name, trigger, RunState.RUNNING, started)
@@ -287,6 +273,9 @@ class Engine:
                 uow.abandon_runs(self.pair.name, started)
                 if trigger != "plan":
                     uow.save_run(self.run)
+                if open_to_requests:
+                    session.requests = uow.requests(self.pair.name)
+                    session.store.offer(uow, session.run_id)
             with span("run", run=session.run_id, pair=self.pair.name, trigger=trigger):
                 yield session
             with self.store.begin() as uow:
@@ -294,29 +283,29 @@ class Engine:
             log.info("run ended", writes=session.written,
                      read=sum(tally.read for tally in session.tallies.values()))
         except ConnectorError as error:
-            paused = isinstance(error, BudgetSpent)
-            self._keep_run(session, trigger, RunState.PAUSED if paused else RunState.FAILED,
-                           str(error))
+            state = _broken_off(error)
+            self._keep_run(session, trigger, state, str(error))
             if isinstance(error, ReauthRequired):
                 with self.store.begin() as uow:
                     uow.deny(error.system, error.message, self.clock.now())
-            log.info("run paused" if paused else "run failed", error=type(error).__name__)
+            log.info(f"run {state.value}", error=type(error).__name__)
+            raise
+        except KeyboardInterrupt:
+            with suppress(ConnectorError):
+                self._keep_run(session, trigger, RunState.CANCELLED, "stopped by the keyboard")
             raise
         finally:
             structlog.contextvars.reset_contextvars(**named)
-            self.store.release_lease(self.pair.name, lease)
+            session.store.release()
 
-    def _lease(self) -> int:
-        """Take the pair's lease; raises `LeaseHeld` where it isn't free in time."""
-        holder = f"{socket.gethostname()}:{os.getpid()}"
-        given_up = self.clock.now() + timedelta(seconds=self._patience)
-        while True:
-            try:
-                return self.store.acquire_lease(self.pair.name, holder, LEASE_TTL)
-            except LeaseHeld:
-                if self.clock.now() >= given_up:
-                    raise
-                self.clock.sleep(BETWEEN_TRIES)
+    def _merged(self, trigger: str, into: str) -> Run:
+        """A run that is left with another one, as it is kept."""
+        now = self.clock.now()
+        self.run = Run(self._run_id(), self.pair.name, trigger, RunState.MERGED, now, now,
+                       f"Run {into} is at work and takes this up before it ends.")
+        with self.store.begin() as uow:
+            uow.save_run(self.run)
+        return self.run
 
     def _kept(self, session: Session, *, idle_too: bool = True, message: str = "") -> Run:
         """The finished run, with a `message`; failed where a record read has no outcome, or more
@@ -338,6 +327,19 @@ class Engine:
             with self.store.begin() as uow:
                 uow.save_run(self.run)
         return self.run
+
+
+def _broken_off(error: ConnectorError) -> RunState:
+    """How a run that ended so stands."""
+    if isinstance(error, BudgetSpent):
+        return RunState.PAUSED
+    return RunState.CANCELLED if isinstance(error, RunCancelled) else RunState.FAILED
+
+
+def _also(more: int) -> str:
+    """What is said of a run that took up `more` requests."""
+    runs = "run was" if more == 1 else "runs were"
+    return f"took up what {more} more {runs} to do" if more else ""
 
 
 def _idle(run: Run) -> bool:

@@ -14,6 +14,7 @@ from connector.domain.ledger import (
     ConnectionState,
     DeadLetter,
     HistoryEntry,
+    Request,
     Run,
 )
 from connector.domain.records import (
@@ -43,6 +44,19 @@ class Ledger(Protocol):
 
     def abandon_runs(self, pair: str, at: datetime) -> None:
         """Mark runs left running by a dead process."""
+        ...
+
+    def offer(self, pair: str, token: int, run_id: str) -> None:
+        """From now on until the pair's lease is given back, requests can be left with this run,
+        which holds it."""
+        ...
+
+    def requests(self, pair: str) -> list[Request]:
+        """What was left with runs of the pair and is not done, oldest first."""
+        ...
+
+    def settle_requests(self, request_ids: Collection[int]) -> None:
+        """These are done."""
         ...
 
     def add_outcomes(self, pair: str, run_id: str, at: datetime,

@@ -7,9 +7,11 @@ from datetime import datetime
 from typing import Protocol
 
 from connector.domain.budget import Limits, Turn
+from connector.domain.ledger import Request
 from connector.ports.identity import Identity
 from connector.ports.inbox import Inbox
 from connector.ports.ledger import Ledger
+from connector.ports.partitions import Partitions
 
 
 class Meter(Protocol):
@@ -40,7 +42,8 @@ class Store(Meter, Protocol):
         ...
 
     def acquire_lease(self, pair: str, holder: str, ttl: float) -> int:
-        """Take the pair's lease for `ttl` seconds and return its fencing token.
+        """Take the pair's lease (or that of one of its partitions, by its name) for `ttl` seconds
+        and return its fencing token.
 
         `holder` is `host:pid`. A lease whose time is up, or whose holder was a process of this
         host that lives no more, is taken over. Raises `LeaseHeld`.
@@ -55,14 +58,28 @@ class Store(Meter, Protocol):
         """Give it back, if it is still ours."""
         ...
 
+    def release_unless_asked(self, pair: str, token: int) -> bool:
+        """Give it back, unless requests were left with who holds it: False then."""
+        ...
+
+    def leave_request(self, pair: str, request: Request) -> str | None:
+        """Leave a request with the run that works on the pair, and return that one's ID. None
+        where there is none with which it could be left: nothing is kept then."""
+        ...
+
     def close(self) -> None:
         """Give connections back."""
         ...
 
 
-class UnitOfWork(Inbox, Identity, Ledger, Protocol):
+class UnitOfWork(Inbox, Identity, Ledger, Partitions, Protocol):
     """All reading and writing within one transaction. Everything is asked for in bulk: no method
     runs one query for each record."""
+
+    def is_free(self, pair: str, now: datetime) -> bool:
+        """Whether nobody works on the pair, or may be dead; if so, nobody begins to before this
+        transaction ends."""
+        ...
 
     def hold_lease(self, pair: str, token: int) -> None:
         """Hold the pair's lease until this transaction ends: nobody takes it over meanwhile.

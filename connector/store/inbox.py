@@ -16,9 +16,9 @@ from connector.store.tables import cursors, hints, inbox, links
 PENDING, WAITING, HINTED = "pending", "waiting", "hinted"
 
 # In the order of `Change`; a row is unpacked at once, for its attributes cost more than its query.
-_CHANGE = (inbox.c.id, inbox.c.entity, inbox.c.system, inbox.c.external_id, inbox.c.version,
-           inbox.c.payload, inbox.c.deleted, inbox.c.reference, inbox.c.match_key, inbox.c.hint,
-           inbox.c.derived_from, inbox.c.changed_at, inbox.c.merged_into)
+CHANGE = (inbox.c.id, inbox.c.entity, inbox.c.system, inbox.c.external_id, inbox.c.version,
+          inbox.c.payload, inbox.c.deleted, inbox.c.reference, inbox.c.match_key, inbox.c.hint,
+          inbox.c.derived_from, inbox.c.changed_at, inbox.c.merged_into)
 
 
 _LINKED = and_(links.c.pair == inbox.c.pair, links.c.entity == inbox.c.entity,
@@ -45,21 +45,23 @@ class InboxRows(Rows):
         newest = {(c.entity, c.system, c.external_id): c for c in changes}
         if not newest:
             return
-        self.replace(inbox, [_row(pair, c, self.at) for c in newest.values()],
+        self.replace(inbox, [{**_row(pair, c, self.at), "slot": self.slot_of(c.entity)}
+                             for c in newest.values()],
                      ("pair", "entity", "system", "external_id"))
 
     def pending(self, pair: str, entity: str, after: int, limit: int) -> list[Change]:
         rows = self.connection.execute(
-            select(*_CHANGE).where(inbox.c.pair == pair, inbox.c.entity == entity,
-                                   inbox.c.state == PENDING, inbox.c.id > after)
+            select(*CHANGE).where(inbox.c.pair == pair, inbox.c.entity == entity,
+                                  inbox.c.state == PENDING, inbox.c.id > after,
+                                  *self.mine(inbox.c.slot))
             .order_by(inbox.c.id).limit(limit))
-        return [_change(*row) for row in rows]
+        return [as_change(*row) for row in rows]
 
     def inbox_by_external(self, pair: str, entity: str, system: str,
                           external_ids: Collection[str]) -> dict[str, Change]:
-        query = select(*_CHANGE).where(inbox.c.pair == pair, inbox.c.entity == entity,
+        query = select(*CHANGE).where(inbox.c.pair == pair, inbox.c.entity == entity,
                                        inbox.c.system == system)
-        found = (_change(*row)
+        found = (as_change(*row)
                  for row in self.where_in(query, inbox.c.external_id, external_ids))
         return {change.external_id: change for change in found}
 
@@ -89,20 +91,22 @@ class InboxRows(Rows):
 
     def merges(self, pair: str, entity: str) -> list[Change]:
         rows = self.connection.execute(
-            select(*_CHANGE).where(inbox.c.pair == pair, inbox.c.entity == entity,
-                                   inbox.c.merged_into != "", inbox.c.state == PENDING)
+            select(*CHANGE).where(inbox.c.pair == pair, inbox.c.entity == entity,
+                                  inbox.c.merged_into != "", inbox.c.state == PENDING,
+                                  *self.mine(inbox.c.slot))
             .order_by(inbox.c.id))
-        return [_change(*row) for row in rows]
+        return [as_change(*row) for row in rows]
 
     def unkeyed(self, pair: str, entity: str, system: str, after: int,
                 limit: int) -> list[Change]:
         rows = self.connection.execute(
-            select(*_CHANGE).where(
+            select(*CHANGE).where(
                 inbox.c.pair == pair, inbox.c.entity == entity, inbox.c.system == system,
                 inbox.c.match_key == "", inbox.c.deleted.is_(False), inbox.c.hint.is_(False),
-                inbox.c.derived_from == "", inbox.c.id > after, ~exists().where(_LINKED))
+                inbox.c.derived_from == "", inbox.c.id > after, ~exists().where(_LINKED),
+                *self.mine(inbox.c.slot))
             .order_by(inbox.c.id).limit(limit))
-        return [_change(*row) for row in rows]
+        return [as_change(*row) for row in rows]
 
     def set_match_keys(self, pair: str, keys: Mapping[int, str]) -> None:
         if keys:
@@ -159,8 +163,9 @@ def _row(pair: str, change: Change, at: datetime | None) -> dict[str, Any]:
             "received_at": moment(at) if at else None}
 
 
-def _change(id: int, entity: str, system: str, external_id: str, version: str, payload: bytes,
-            deleted: bool, reference: str | None, match_key: str, hint: bool, derived_from: str,
-            changed_at: str | None, merged_into: str) -> Change:
+def as_change(id: int, entity: str, system: str, external_id: str, version: str, payload: bytes,
+              deleted: bool, reference: str | None, match_key: str, hint: bool, derived_from: str,
+              changed_at: str | None, merged_into: str) -> Change:
+    """A row of the inbox."""
     return Change(id, entity, system, external_id, version, load(payload), deleted, reference,
                   match_key, hint, derived_from, instant(changed_at), merged_into)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import Row, bindparam, delete, exists, select, update
 
-from connector.domain.actions import UNDONE, FieldChange, FieldConflict, Outcome, OutcomeKind, Tally
+from connector.domain.actions import UNDONE, FieldChange, FieldConflict, Outcome, OutcomeKind
 from connector.domain.ledger import (
     Conflict,
     ConflictState,
@@ -17,9 +17,9 @@ from connector.domain.ledger import (
     Run,
     RunState,
 )
-from connector.domain.policies import Role
 from connector.domain.records import Change
 from connector.domain.retries import next_try
+from connector.store.accounts import packed_account, unpacked_account
 from connector.store.codec import bounded, dump, instant, load, moment, readable
 from connector.store.rows import Rows
 from connector.store.tables import conflicts, dead_letters, inbox, links, outcomes, runs
@@ -31,16 +31,12 @@ class LedgerRows(Rows):
     # runs and outcomes
 
     def save_run(self, run: Run) -> None:
-        account = {
-            "tallies": [[entity, role, tally.read, {k.value: n for k, n in
-                                                    tally.outcomes.items() if n}]
-                        for (entity, role), tally in run.tallies.items()],
-            "writes": [[*key, number] for key, number in run.writes.items()]}
         self.upsert(runs, [{
             "id": run.id, "pair": run.pair, "trigger": run.trigger, "state": run.state.value,
             "started_at": moment(run.started_at),
             "ended_at": moment(run.ended_at) if run.ended_at else None,
-            "message": readable(run.message), "account": dump(account)}], ("id",))
+            "message": readable(run.message),
+            "account": packed_account(run.tallies, run.writes)}], ("id",))
 
     def runs(self, pair: str, limit: int) -> list[Run]:
         rows = self.connection.execute(select(runs).where(runs.c.pair == pair)
@@ -246,16 +242,10 @@ def _entry(row: Row[Any]) -> HistoryEntry:
 
 
 def _run(row: Row[Any]) -> Run:
-    account = load(row.account)
-    tallies = {}
-    for entity, role, read, counts in account["tallies"]:
-        tally = Tally(read)
-        tally.outcomes.update({OutcomeKind(kind): number for kind, number in counts.items()})
-        tallies[entity, cast(Role, role)] = tally
+    tallies, writes = unpacked_account(load(row.account))
     return Run(row.id, row.pair, row.trigger, RunState(row.state),
                datetime.fromisoformat(row.started_at), instant(row.ended_at), row.message, tallies,
-               {(entity, cast(Role, role), operation): number
-                for entity, role, operation, number in account["writes"]})
+               writes)
 
 
 def _conflict(row: Row[Any]) -> Conflict:

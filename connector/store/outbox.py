@@ -22,12 +22,14 @@ class OutboxRows(Rows):
         intents = [[getattr(intent, name) for name in _FIELDS] for intent in batch.intents]
         self.upsert(outbox, [{
             "pair": pair, "key": batch.key, "run_id": run_id, "object": batch.object,
-            "operation": batch.operation.value, "intents": dump_exact(intents)}],
+            "operation": batch.operation.value, "intents": dump_exact(intents),
+            "slot": None if self.part is None else self.part.slot}],
             ("pair", "key"))
 
     def unsettled_batches(self, pair: str) -> list[Batch]:
         rows = self.connection.execute(
-            select(outbox).where(outbox.c.pair == pair).order_by(outbox.c.id))
+            select(outbox).where(outbox.c.pair == pair, *self.mine(outbox.c.slot))
+            .order_by(outbox.c.id))
         return [Batch(row.key, row.object, Operation(row.operation), tuple(
             Intent(operation=Operation(row.operation),
                    **dict(zip(_FIELDS, intent, strict=True)))

@@ -27,16 +27,32 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from connector.domain.partitions import Partition
+
 CHUNK = 500
 """Values in one list of a statement."""
 
 
 class Rows:
-    """One open transaction, begun `at`."""
+    """One open transaction, begun `at`, of the whole pair or `within` a partition."""
 
     def __init__(self, connection: Connection, at: datetime | None = None) -> None:
         self.connection, self.at = connection, at
+        self.part: Partition | None = None
         self._dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+
+    def within(self, partition: Partition) -> None:
+        """From now on only what is in this partition is there to be worked off, and what is taken
+        in or begun belongs to it."""
+        self.part = partition
+
+    def mine(self, slot: Column[Any]) -> tuple[ColumnElement[bool], ...]:
+        """What narrows a query to the partition."""
+        return () if self.part is None else (slot == self.part.slot,)
+
+    def slot_of(self, entity: str) -> int | None:
+        """The slot of what is taken in of an entity."""
+        return self.part.slot if self.part is not None and self.part.entity == entity else None
 
     def upsert(self, table: Table, rows: Sequence[dict[str, Any]], keys: Sequence[str],
                keep: Collection[str] = ()) -> None:

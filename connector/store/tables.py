@@ -90,6 +90,7 @@ inbox = Table(
     Column("changed_at", String(40)),
     Column("merged_into", Text, nullable=False, server_default=""),
     Column("received_at", String(40)),
+    Column("slot", Integer),  # the partition it is in, while several processes work
     UniqueConstraint("pair", "entity", "system", "external_id", name="inbox_record"),
     Index("inbox_pending", "pair", "entity", "state", "id"),
     Index("inbox_match_key", "pair", "entity", "system", "match_key"),
@@ -97,6 +98,8 @@ inbox = Table(
           postgresql_where=text("merged_into != ''")),
     Index("inbox_wanted", "pair", "wanted", sqlite_where=text("wanted IS NOT NULL"),
           postgresql_where=text("wanted IS NOT NULL")),
+    Index("inbox_slot", "pair", "entity", "slot", "id", sqlite_where=text("slot IS NOT NULL"),
+          postgresql_where=text("slot IS NOT NULL")),
     sqlite_autoincrement=True,
 )
 
@@ -131,6 +134,7 @@ outbox = Table(
     Column("object", String(100), nullable=False),
     Column("operation", String(10), nullable=False),
     Column("intents", LargeBinary, nullable=False),
+    Column("slot", Integer),  # the partition that writes it
     UniqueConstraint("pair", "key", name="outbox_batch"),
     sqlite_autoincrement=True,
 )
@@ -240,10 +244,32 @@ alerts = Table(
     Column("channels", LargeBinary, nullable=False),  # who was told of the state, who knew of it
 )
 
+# The parts into which the run at work has divided the inbox of an entity.
+partitions = Table(
+    "partitions", metadata,
+    Column("pair", String(100), primary_key=True),
+    Column("slot", Integer, primary_key=True, autoincrement=False),
+    Column("run_id", String(36), nullable=False),
+    Column("entity", String(50), nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("account", LargeBinary, nullable=False),  # what its workers counted
+)
+
 leases = Table(
     "leases", metadata,
-    Column("pair", String(100), primary_key=True),
+    Column("pair", String(100), primary_key=True),  # or one of its partitions: PAIR#SLOT
     Column("holder", String(255), nullable=False),
     Column("token", _Id, nullable=False),
     Column("until", Float, nullable=False),  # seconds since the epoch
+    # the run with which requests can be left, if it takes any
+    Column("run_id", String(36), nullable=False, server_default=""),
+)
+
+requests = Table(
+    "requests", metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("pair", String(100), nullable=False),
+    Column("kind", String(10), nullable=False),
+    Column("entities", LargeBinary, nullable=False),
+    sqlite_autoincrement=True,
 )

@@ -1,33 +1,30 @@
-"""The store over SQLAlchemy: transactions, and the pair's lease."""
+"""The store over SQLAlchemy: its transactions."""
 
 from __future__ import annotations
 
-import os
-import socket
 import sqlite3
-import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from threading import RLock
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from connector.domain.budget import Limits, Turn, take
-from connector.errors import LeaseHeld, LeaseLost, StoreContended, StoreUnusable
+from connector.domain.ledger import Request
+from connector.errors import StoreContended, StoreUnusable
 from connector.ports import Clock
 from connector.store.alerts import AlertRows
 from connector.store.connections import ConnectionRows
 from connector.store.hints import HintRows
-from connector.store.inbox import InboxRows
+from connector.store.leases import LeaseRows
 from connector.store.ledger import LedgerRows
 from connector.store.links import LinkRows
 from connector.store.outbox import OutboxRows
-from connector.store.rows import Rows
-from connector.store.tables import leases
+from connector.store.partitions import PartitionRows
 from connector.store.tending import TENDED, checkpoints
 
 DURABLE = "durable"
@@ -35,19 +32,9 @@ DURABLE = "durable"
 _GIVEN_UP = ("40001", "40P01")  # PostgreSQL: serialization failure, deadlock
 
 
-
-class SqlUnitOfWork(InboxRows, HintRows, LinkRows, OutboxRows, LedgerRows, ConnectionRows,
-                    AlertRows):
+class SqlUnitOfWork(PartitionRows, HintRows, LinkRows, OutboxRows, LedgerRows, LeaseRows,
+                    ConnectionRows, AlertRows):
     """All reading and writing within one transaction."""
-
-    def hold_lease(self, pair: str, token: int) -> None:
-        """See the port. Who takes a lease over locks its row as a whole; who renews it does not,
-        and need not wait."""
-        held = self.connection.execute(select(leases.c.token).where(
-            leases.c.pair == pair, leases.c.token == token, leases.c.holder != "")
-            .with_for_update(read=True, key_share=True)).one_or_none()
-        if held is None:
-            raise lease_lost(pair)
 
 
 class SqlStore:
@@ -100,39 +87,28 @@ class SqlStore:
     def acquire_lease(self, pair: str, holder: str, ttl: float) -> int:
         """Take the pair's lease; see the port."""
         now = self.clock.now().timestamp()
-        with self._connection() as connection:
-            row = connection.execute(select(leases).where(leases.c.pair == pair)
-                                     .with_for_update()).one_or_none()
-            if row is None:
-                Rows(connection).insert_new(
-                    leases, [{"pair": pair, "holder": "", "token": 0, "until": 0.0}], ("pair",))
-                row = connection.execute(select(leases).where(leases.c.pair == pair)
-                                         .with_for_update()).one()
-            if row.holder and row.until > now and not _dead(row.holder):
-                raise LeaseHeld(
-                    f"Pair {pair!r} is being worked on by {row.holder} "
-                    f"(for at most {row.until - now:.0f} s more, unless it goes on).",
-                    hint="Wait for it to end, or run again later.")
-            token = int(row.token) + 1
-            connection.execute(update(leases).where(leases.c.pair == pair).values(
-                holder=holder, token=token, until=now + ttl))
-        return token
+        with self.begin() as uow:
+            return uow.take_lease(pair, holder, now, now + ttl)
 
     def renew_lease(self, pair: str, token: int, ttl: float) -> None:
         """Hold it longer; see the port."""
-        until = self.clock.now().timestamp() + ttl
-        with self._connection() as connection:
-            renewed = connection.execute(
-                update(leases).where(leases.c.pair == pair, leases.c.token == token,
-                                     leases.c.holder != "").values(until=until))
-            if renewed.rowcount != 1:
-                raise lease_lost(pair)
+        with self.begin() as uow:
+            uow.extend_lease(pair, token, self.clock.now().timestamp() + ttl)
 
     def release_lease(self, pair: str, token: int) -> None:
-        """Give it back; the token stays, so that the next one is greater."""
-        with self._connection() as connection:
-            connection.execute(update(leases).where(
-                leases.c.pair == pair, leases.c.token == token).values(holder="", until=0.0))
+        """Give it back; see the port."""
+        with self.begin() as uow:
+            uow.free_lease(pair, token)
+
+    def release_unless_asked(self, pair: str, token: int) -> bool:
+        """Give it back where nothing was asked for; see the port."""
+        with self.begin() as uow:
+            return uow.free_unless_asked(pair, token)
+
+    def leave_request(self, pair: str, request: Request) -> str | None:
+        """Leave a request with who holds it; see the port."""
+        with self.begin() as uow:
+            return uow.leave_request(pair, request, self.clock.now().timestamp())
 
     def take_turn(self, system: str, limits: Limits, *, interactive: bool) -> Turn:
         """When the next call may go; see the port."""
@@ -153,12 +129,6 @@ class SqlStore:
         self.engine.dispose()
 
 
-def lease_lost(pair: str) -> LeaseLost:
-    """What is said to a run whose lease is not its own any more."""
-    return LeaseLost(f"Another run has taken over pair {pair!r}.",
-                     hint="This one has stopped; nothing is lost.")
-
-
 def cause(error: Exception) -> str:
     """What a database said, in one line, without the statement and its values."""
     lines = str(getattr(error, "orig", None) or error).strip().splitlines()
@@ -171,18 +141,3 @@ def contended(error: Exception) -> bool:
     if isinstance(orig, sqlite3.Error):
         return getattr(orig, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
     return getattr(orig, "sqlstate", None) in _GIVEN_UP
-
-
-def _dead(holder: str) -> bool:
-    """Whether a holder was a process of this host that lives no more."""
-    host, _, pid = holder.rpartition(":")
-    # On Windows, os.kill would not ask but interrupt.
-    if host != socket.gethostname() or not pid.isdecimal() or sys.platform == "win32":
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, OverflowError):
-        return True
-    except PermissionError:
-        return False
-    return False

@@ -10,6 +10,7 @@ import threading
 
 import pytest
 
+from connector.domain.ledger import Request
 from connector.errors import LeaseHeld, LeaseLost
 from connector.ports import Store
 from connector.testing.clock import VirtualClock
@@ -120,3 +121,61 @@ class LeaseSuite:
         for thread in threads:
             thread.join()
         assert sorted(type(g).__name__ for g in got) == ["LeaseHeld", "int"]
+
+    def test_a_request_is_left_with_a_run_that_takes_some(self, store: Store,
+                                                          clock: VirtualClock) -> None:
+        asked = Request("sync", ("customer", "order"))
+        assert store.leave_request(P, asked) is None  # nobody works
+        token = store.acquire_lease(P, "elsewhere:1", 60)
+        assert store.leave_request(P, asked) is None  # it takes none
+        with store.begin() as uow:
+            uow.offer(P, token, "r1")
+            uow.offer(P, token - 1, "r0")  # not ours any more: nothing happens
+            assert uow.requests(P) == []
+        assert store.leave_request(P, asked) == "r1"
+        with store.begin() as uow:
+            assert not uow.is_free(P, clock.now())
+        assert store.leave_request("other", asked) is None
+        assert not store.release_unless_asked(P, token)
+        store.renew_lease(P, token, 60)  # so it is held still
+        with store.begin() as uow:
+            (kept,) = uow.requests(P)
+            assert (kept.kind, kept.entities) == ("sync", ("customer", "order"))
+            assert uow.requests("other") == []
+            uow.settle_requests([kept.id])
+        assert store.release_unless_asked(P, token)
+        assert store.leave_request(P, asked) is None
+        token = store.acquire_lease(P, "elsewhere:2", 60)
+        assert store.leave_request(P, asked) is None  # who held it before took some, not this one
+        with store.begin() as uow:
+            uow.offer(P, token, "r2")
+        clock.sleep(61)
+        assert store.leave_request(P, asked) is None  # it may be dead
+        with store.begin() as uow:
+            assert uow.is_free(P, clock.now())
+            assert uow.is_free("other", clock.now())
+        store.release_lease(P, token)
+        with store.begin() as uow:
+            assert uow.requests(P) == []
+
+    def test_a_request_is_seen_or_was_not_left(self, store: Store) -> None:
+        for _ in range(20):
+            token = store.acquire_lease(P, "elsewhere:1", 60)
+            with store.begin() as uow:
+                uow.offer(P, token, "r1")
+                uow.hold_lease(P, token)
+            left, released, together = list[str | None](), list[bool](), threading.Barrier(2)
+
+            def leave(together: threading.Barrier, left: list[str | None]) -> None:
+                together.wait()
+                left.append(store.leave_request(P, Request("drain", ())))
+
+            other = threading.Thread(target=leave, args=(together, left))
+            other.start()
+            together.wait()
+            released.append(store.release_unless_asked(P, token))
+            other.join()
+            assert released == [left == [None]]
+            with store.begin() as uow:
+                uow.settle_requests([request.id for request in uow.requests(P)])
+            store.release_lease(P, token)

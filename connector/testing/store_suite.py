@@ -21,6 +21,7 @@ from connector.testing.hint_suite import HintSuite
 from connector.testing.lease_suite import LeaseSuite
 from connector.testing.ledger_suite import LedgerSuite
 from connector.testing.meter_suite import MeterSuite
+from connector.testing.partition_suite import PartitionSuite
 
 P, E = "main", "customer"
 
@@ -42,7 +43,7 @@ def in_thread(work: Callable[[], object]) -> threading.Thread:
     return thread
 
 
-class StoreSuite(LedgerSuite, LeaseSuite, HintSuite, MeterSuite):
+class StoreSuite(LedgerSuite, LeaseSuite, HintSuite, MeterSuite, PartitionSuite):
     """One test for each promise."""
 
     def test_an_error_rolls_everything_back(self, store: Store) -> None:

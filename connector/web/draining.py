@@ -93,8 +93,9 @@ class Drain:
         pair = self._engine.pair
         with self._engine.store.begin() as uow:
             states = {state for *_, state in uow.inbox_counts(pair.name)}
+            asked = uow.requests(pair.name)
             due = uow.due_dead_letters(pair.name, pair.entities, self._engine.clock.now(), 0, 1)
-        return bool(states & {"hinted", "pending"} or due)
+        return bool(states & {"hinted", "pending"} or due or asked)
 
     def _failed(self, error: Exception) -> None:
         self.done.failures += 1

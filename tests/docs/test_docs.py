@@ -38,6 +38,7 @@ from connector.config import (
     PairConfig,
     RoundingConfig,
     SafetyStopConfig,
+    ScaleConfig,
     ScheduleConfig,
     ServeConfig,
     TracesConfig,
@@ -125,7 +126,8 @@ def test_every_exit_code_is_documented() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_commands_that_a_page_shows_exist(page: Path) -> None:
-    known = {words: {o for p in command.params for o in p.opts} for words, command in COMMANDS}
+    known = {words: {o for p in command.params for o in (*p.opts, *p.secondary_opts)}
+             for words, command in COMMANDS}
     shown = re.findall(r"^ {4,}(?:\.venv/bin/)?connector (.+?)(?: {2,}#.*)?$",
                        page.read_text(encoding="utf-8"), re.MULTILINE)
     for line in shown:
@@ -139,8 +141,8 @@ def test_commands_that_a_page_shows_exist(page: Path) -> None:
                                    BecomesConfig, NewerWinsConfig, RoundingConfig,
                                    SafetyStopConfig, HttpSettings,
                                    WebhookSettings, SignatureSettings, BudgetSettings,
-                                   ServeConfig, ScheduleConfig, AlertsConfig, TracesConfig,
-                                   AlertWebhookConfig, AlertMailConfig])
+                                   ServeConfig, ScheduleConfig, ScaleConfig, AlertsConfig,
+                                   TracesConfig, AlertWebhookConfig, AlertMailConfig])
 def test_every_setting_is_documented(model: type[BaseModel]) -> None:
     page = text("configuration.md")
     for name, field in model.model_fields.items():

@@ -11,6 +11,7 @@ import requests
 
 from connector.domain.ledger import RunState
 from connector.native.serving import free_port
+from tests.flows.conftest import answers
 from tests.integration.conftest import Pair
 from tests.integration.test_serve import Served, eventually, register, serving, told
 
@@ -39,7 +40,7 @@ async def deployments(api: str) -> dict[str, Any]:
         return {d.name: d for d in await client.read_deployments()}
 
 
-@pytest.mark.prefect
+@pytest.mark.slow
 def test_schedules_fire_and_nothing_is_left_running(
         told: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     port = free_port()
@@ -55,7 +56,7 @@ def test_schedules_fire_and_nothing_is_left_running(
         assert set(kept) == {"main-1", "main-2"}
         assert not any(d.paused for d in kept.values())
         assert {s.schedule.timezone for s in kept["main-2"].schedules} == {"Europe/Paris"}
-        assert kept["main-2"].parameters["reconcile"] is True
+        assert kept["main-2"].entrypoint == "flows.sync.reconcile_flow"
         assert kept["main-1"].parameters["entities"] == ["customer"]
         left_over = asyncio.run(begun(f"http://127.0.0.1:{port}/api", kept["main-2"].id))
         assert served.end() == 0
@@ -67,7 +68,7 @@ def test_schedules_fire_and_nothing_is_left_running(
     config.write_text("".join(line for line in text.splitlines(keepends=True)
                               if "cron" not in line), encoding="utf-8")
     with serving(config) as served:
-        eventually(lambda: answers(port), 120)
+        eventually(lambda: answers(f"http://127.0.0.1:{port}/api"), 120)
         eventually(lambda: set(asyncio.run(deployments(f"http://127.0.0.1:{port}/api")))
                    == {"main-1"}, 120)
         state = asyncio.run(state_of(f"http://127.0.0.1:{port}/api", left_over))
@@ -96,13 +97,6 @@ async def state_of(api: str, run: Any) -> str:
         except ObjectNotFound:
             return "deleted"
         return found.state.name if found.state else ""
-
-
-def answers(port: int) -> bool:
-    try:
-        return requests.get(f"http://127.0.0.1:{port}/api/health", timeout=9).ok
-    except requests.RequestException:
-        return False
 
 
 def works_without(served: Served, pair: Pair) -> None:

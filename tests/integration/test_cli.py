@@ -171,14 +171,30 @@ def test_a_wrong_token_and_a_system_that_is_away_are_told(pair: Pair) -> None:
     assert "erp can't be reached at http://127.0.0.1:9" in said(away)
 
 
-def test_two_syncs_at_once_do_no_harm(pair: Pair) -> None:
+def test_a_sync_waits_for_another_one_or_is_left_with_it(pair: Pair) -> None:
     import socket
 
-    token = pair.connector.store.acquire_lease("main", f"{socket.gethostname()}:{os.getpid()}", 60)
-    busy = cli(pair, "sync")
+    store = pair.connector.store
+    token = store.acquire_lease("main", f"{socket.gethostname()}:{os.getpid()}", 60)
+    busy = cli(pair, "sync", "--patience", "0s")
     assert (busy.returncode, "being worked on" in said(busy)) == (6, True)
-    pair.connector.store.release_lease("main", token)
+    busy = cli(pair, "reconcile", "--patience", "0s")
+    assert (busy.returncode, "being worked on" in said(busy)) == (6, True)
+    with store.begin() as uow:
+        uow.offer("main", token, "r1")
+    merged = cli(pair, "sync", "--busy", "merge", "--entity", "customer")
+    assert (merged.returncode, "Run r1 is at work and takes this up" in said(merged)) == (0, True)
+    merged = cli(pair, "drain", "--busy", "merge", "--json")
+    assert (merged.returncode, json.loads(merged.stdout)["state"]) == (0, "merged")
+    standing = json.loads(cli(pair, "status", "--json").stdout)
+    assert [(r["kind"], len(r["entities"]) > 1) for r in standing["requests"]] \
+        == [("sync", False), ("drain", True)]
+    assert "2 runs were left" in cli(pair, "status").stdout
+    store.release_lease("main", token)
     assert cli(pair, "sync").returncode == 0
+    assert json.loads(cli(pair, "status", "--json").stdout)["requests"] == []
+    assert cli(pair, "sync", "--busy", "sometimes").returncode == 2
+    assert cli(pair, "sync", "--patience", "long").returncode == 2
 
 
 def test_init_writes_a_config_that_holds(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ def main() -> int:
     """Simulate, print what came of it, and say how a failing seed is run again."""
     asked = _parser().parse_args()
     if asked.seed is not None:
-        (report,) = _chunk(asked.store, asked.twice, range(asked.seed, asked.seed + 1))
+        (report,) = _chunk(asked, range(asked.seed, asked.seed + 1))
         print(f"seed {report.seed}: {report.edits} edits, {report.writes} writes, faults "
               f"{dict(report.faults)}, trace {report.digest[:16]}")
         print(*report.violations, sep="\n")
@@ -29,7 +29,9 @@ def main() -> int:
         total.add(report)
         if report.violations:
             print(f"seed {report.seed}: {report.violations[0]}\n"
-                  f"  again: python -m connector.testing.torture --seed {report.seed}", flush=True)
+                  f"  again: python -m connector.testing.torture --seed {report.seed}"
+                  + (f" --partitions {asked.partitions}" if asked.partitions > 1 else ""),
+                  flush=True)
     print(f"{total.seeds} seeds in {time.monotonic() - started:.0f} s: {total.edits} edits, "
           f"{total.writes} writes before rest, at most {total.most_rounds} syncs until rest, "
           f"{len(total.failed)} failed")
@@ -42,17 +44,18 @@ def _all(asked: argparse.Namespace, started: float) -> Iterator[Report]:
     chunks = (range(first, min(first + CHUNK, asked.first + asked.seeds))
               for first in range(asked.first, asked.first + asked.seeds, CHUNK))
     with ProcessPoolExecutor(asked.processes) as pool:
-        for reports in pool.map(partial(_chunk, asked.store, asked.twice), chunks):
+        for reports in pool.map(partial(_chunk, asked), chunks):
             yield from reports
             if time.monotonic() - started > asked.minutes * 60:
                 pool.shutdown(wait=False, cancel_futures=True)
                 return
 
 
-def _chunk(url: str, twice: bool, seeds: range) -> list[Report]:
-    reports = list(run_seeds(seeds, url=url))
-    if twice:
-        for report, again in zip(reports, run_seeds(seeds, url=url), strict=True):
+def _chunk(asked: argparse.Namespace, seeds: range) -> list[Report]:
+    run = partial(run_seeds, seeds, url=asked.store, partitions=asked.partitions)
+    reports = list(run())
+    if asked.twice:
+        for report, again in zip(reports, run(), strict=True):
             if report.digest != again.digest:
                 report.violations.append("I11: run again, it takes another course")
     return reports
@@ -68,6 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, help="simulate this one alone, and tell of it")
     parser.add_argument("--twice", action="store_true",
                         help="run each again, and see that it takes the same course")
+    parser.add_argument("--partitions", type=int, default=1,
+                        help="in how many an inbox is worked off")
     parser.add_argument("--store", default="sqlite://", help="the store's URL")
     return parser
 

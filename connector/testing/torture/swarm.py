@@ -19,6 +19,7 @@ from connector.errors import ConnectorError
 from connector.store.open import open_store
 from connector.store.tables import metadata
 from connector.store.unit_of_work import SqlStore
+from connector.testing.alone import alone
 from connector.testing.clock import VirtualClock
 from connector.testing.torture.company import MARK
 from connector.testing.torture.faults import Died, Faults, Rates, Stuck
@@ -75,12 +76,14 @@ class Said:
         raise structlog.DropEvent
 
 
-def run_seed(seed: int, store: SqlStore) -> Report:
-    """Simulate one seed in a store that is emptied first; the same seed gives the same digest."""
+def run_seed(seed: int, store: SqlStore, partitions: int = 1) -> Report:
+    """Simulate one seed in a store that is emptied first; the same seed gives the same digest. An
+    inbox is worked off in so many `partitions`."""
     emptied(store)
     chance = Random(seed)
     faults = Faults(chance, Rates.drawn(chance))
     world = Crowded(chance, faults, store)
+    world.division = alone(partitions) if partitions > 1 else None
     rounds = 0
     said = Said()
     structlog.configure(processors=[said])
@@ -132,11 +135,12 @@ def _attempt(world: Crowded) -> None:
             world.engine().sync(safety_stop=False)
 
 
-def run_seeds(seeds: Iterable[int], *, url: str = "sqlite://") -> Iterator[Report]:
+def run_seeds(seeds: Iterable[int], *, url: str = "sqlite://",
+              partitions: int = 1) -> Iterator[Report]:
     """Simulate many, one after the other, in one store."""
     store = open_store(url, VirtualClock())
     try:
         for seed in seeds:
-            yield run_seed(seed, store)
+            yield run_seed(seed, store, partitions)
     finally:
         store.close()

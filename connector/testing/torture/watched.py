@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Protocol, cast
 
 from connector.domain.budget import Limits, Turn
+from connector.domain.ledger import Request
 from connector.errors import StoreUnusable
 from connector.ports import Store, UnitOfWork
 
@@ -17,7 +18,8 @@ READING = frozenset({
     "unkeyed", "stake", "inbox_counts", "links_by_external", "links_by_canonical", "versions",
     "living", "canonical_ids", "external_ids", "snapshots", "claims", "unsettled_batches", "runs",
     "history", "merges", "redirects", "conflicts", "conflict", "dead_versions", "dead_attempts",
-    "dead_by_match_key", "due_dead_letters", "dead_letters", "dead_letter"})
+    "dead_by_match_key", "due_dead_letters", "dead_letters", "dead_letter", "requests", "is_free",
+    "within", "inbox_after", "partition_states", "counts"})
 """What a unit of work is asked without changing anything."""
 
 
@@ -83,6 +85,15 @@ class WatchedStore:
         """See the port."""
         self._watch.crash("lease kept")
         self._store.release_lease(pair, token)
+
+    def release_unless_asked(self, pair: str, token: int) -> bool:
+        """See the port."""
+        self._watch.crash("lease kept")
+        return self._store.release_unless_asked(pair, token)
+
+    def leave_request(self, pair: str, request: Request) -> str | None:
+        """See the port."""
+        return self._store.leave_request(pair, request)
 
     def take_turn(self, system: str, limits: Limits, *, interactive: bool) -> Turn:
         """See the port."""

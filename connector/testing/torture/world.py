@@ -13,6 +13,7 @@ from typing import Any
 
 from connector.adapters.memory import MemorySettings, Row
 from connector.domain.policies import CRM, ERP, EntityPolicy, Role
+from connector.engine.fan_out import Division
 from connector.engine.pair import Pair, Side
 from connector.engine.run import Engine
 from connector.engine.session import LEASE_TTL
@@ -63,6 +64,7 @@ class World:
         self.unmet: set[tuple[Role, str, str]] = set()  # deleted before the connector knew of them
         self.violations: list[str] = []
         self.overtaken = False
+        self.division: Division | None = None
         self.systems = {role: Books(look_back=kind.look_back, clock=partial(self._time, kind))
                         for role, kind in kinds.items()}
         self.pair = Pair("torture", self._side(CRM), self._side(ERP), policies)
@@ -80,7 +82,7 @@ class World:
         """The connector, freshly started."""
         self.faults.alive, self.overtaken = True, False
         return Engine(self.pair, WatchedStore(self.store, self.faults), self.clock,
-                      crash=self.faults.crash, in_flight=0)
+                      crash=self.faults.crash, in_flight=0, division=self.division)
 
     def overtake(self) -> None:
         """The process stalls until its lease has run out, and another one syncs meanwhile, in

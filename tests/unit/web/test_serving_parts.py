@@ -10,6 +10,7 @@ import pytest
 from connector.bootstrap import shipped
 from connector.config import ScheduleConfig, read_config
 from connector.engine.run import Engine
+from connector.engine.turns import Busy
 from connector.errors import ConfigInvalid, LeaseHeld
 from connector.store.open import open_store
 from connector.testing.clock import VirtualClock
@@ -62,9 +63,9 @@ def test_a_patient_run_waits_for_the_pair_and_then_gives_up(example_pair: Any) -
     store = open_store("sqlite://", clock)
     store.acquire_lease("main", "elsewhere:1", 50)
     with pytest.raises(LeaseHeld):
-        Engine(example_pair, store, clock, patience=40).drain()
+        Engine(example_pair, store, clock, busy=Busy(40)).drain()
     began = clock.now()
-    run = Engine(example_pair, store, clock, patience=40, in_flight=0).drain()
+    run = Engine(example_pair, store, clock, busy=Busy(40), in_flight=0).drain()
     assert run.trigger == "webhook"
     assert 9 < (clock.now() - began).total_seconds() < 11
     store.close()
