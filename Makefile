@@ -59,7 +59,7 @@ mutants: .venv/develop
 
 bench: .venv/develop
 	$(BIN)/python benchmarks/first_load.py
-	for measure in latency load kills coalesce statuses; do $(BIN)/python benchmarks/webhooks.py $$measure || exit 1; done
+	for measure in latency schedule load busy kills coalesce statuses; do $(BIN)/python benchmarks/webhooks.py $$measure || exit 1; done
 
 # Real workers of a Prefect work pool and of Dask, and what they bring.
 scale: .venv/develop

@@ -15,6 +15,7 @@ from functools import partial
 from connector.domain.ledger import Request
 from connector.engine.drain import drain
 from connector.engine.fan_out import Division, fan_out
+from connector.engine.pacing import Pace
 from connector.engine.pair import Side
 from connector.engine.phases import Phase, in_phase
 from connector.engine.planning import plan_all
@@ -27,13 +28,14 @@ MAX_PASSES = 5
 
 
 def agree(session: Session, phase: Phase, wanted: Request, division: Division | None, *,
-          safety_stop: bool) -> None:
+          safety_stop: bool, pace: Pace | None = None) -> None:
     """Read (again, in later passes) and work off, until a pass writes nothing and lets nothing go
     on that waited: it may have come too late for this pass. With a `division` other processes
-    work off with this one."""
+    work off with this one. A drain leaves records alone that rest by `pace`."""
     for number in range(MAX_PASSES):
         before = session.written, session.released
-        in_phase(session, phase, "read", partial(_read, session, wanted, again=number > 0))
+        in_phase(session, phase, "read", partial(
+            _read, session, wanted, again=number > 0, pace=pace))
         in_phase(session, phase, "work off", partial(
             _work_off, session, wanted.entities, division,
             safety_stop=safety_stop and number == 0))
@@ -41,9 +43,9 @@ def agree(session: Session, phase: Phase, wanted: Request, division: Division | 
             break
 
 
-def _read(session: Session, wanted: Request, *, again: bool) -> None:
+def _read(session: Session, wanted: Request, *, again: bool, pace: Pace | None) -> None:
     if wanted.kind == "drain":
-        _read_both(session, partial(_read_hinted, session, wanted.entities))
+        _read_both(session, partial(read_hinted, session, wanted.entities, pace=pace))
     else:
         read_all(session, wanted.entities, again=again)
     if not again:
@@ -57,17 +59,10 @@ def read_all(session: Session, entities: Sequence[str], *, again: bool = False,
     can only be read as a whole is left for the next run."""
     def read_side(side: Side) -> None:
         if not (again and side.adapter.capabilities.deletions == "absence"):
-            for entity in entities:
-                pull(session, entity, side, count=count and not again)
-        _read_hinted(session, entities, side, count=count and not again)
+            pull(session, entities, side, count=count and not again)
+        read_hinted(session, entities, side, count=count and not again)
 
     _read_both(session, read_side)
-
-
-def _read_hinted(session: Session, entities: Sequence[str], side: Side, *,
-                 count: bool = True) -> None:
-    for entity in entities:
-        read_hinted(session, entity, side, count=count)
 
 
 def _read_both(session: Session, read: Callable[[Side], None]) -> None:

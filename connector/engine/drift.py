@@ -77,8 +77,8 @@ class _Comparison:
 
     def _follow(self, side: Side, *, count: bool = True) -> None:
         """Read what the cursor and hints bring."""
-        pull(self.session, self.entity, side, count=count)
-        read_hinted(self.session, self.entity, side, count=count)
+        pull(self.session, [self.entity], side, count=count)
+        read_hinted(self.session, [self.entity], side, count=count)
 
     def _read(self, side: Side) -> _Read:
         read = _Read()

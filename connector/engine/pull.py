@@ -6,7 +6,7 @@ and nothing is read twice in vain.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import replace
@@ -14,6 +14,7 @@ from dataclasses import replace
 from connector.domain.records import Change, Page, RemoteRecord
 from connector.engine.echo import fresh
 from connector.engine.known import Planned
+from connector.engine.pacing import Pace
 from connector.engine.pair import Side
 from connector.engine.reread import BATCH, change_of, keyed, read, reread
 from connector.engine.session import Session
@@ -22,19 +23,20 @@ from connector.ports import UnitOfWork
 from connector.tracing import span
 
 
-def pull(session: Session, entity: str, side: Side, *, count: bool = True) -> None:
-    """Read what changed since the cursor.
+def pull(session: Session, entities: Sequence[str], side: Side, *, count: bool = True) -> None:
+    """Read what changed since the cursors.
 
     An expired cursor is dropped and everything read again. Raises `RetryLater` where the system
     is away, and `AccessDenied`.
     """
     with session.store.begin() as uow:
-        cursor = uow.cursor(session.pair.name, entity, side.system)
-    with span("pull", entity=entity, system=side.system):
-        try:
-            _pull_from(session, entity, side, cursor, count=count)
-        except CursorExpired:
-            _pull_from(session, entity, side, None, count=count)
+        cursors = uow.cursors(session.pair.name, side.system)
+    for entity in entities:
+        with span("pull", entity=entity, system=side.system):
+            try:
+                _pull_from(session, entity, side, cursors.get(entity), count=count)
+            except CursorExpired:
+                _pull_from(session, entity, side, None, count=count)
 
 
 def _pull_from(session: Session, entity: str, side: Side, cursor: str | None, *,
@@ -103,27 +105,43 @@ def _take_in(session: Session, uow: UnitOfWork, entity: str, side: Side,
     return len(records) - len(news)
 
 
-def read_hinted(session: Session, entity: str, side: Side, *, count: bool = True) -> None:
-    """Read the records that hints name into the inbox, each once. A hint that comes up while its
-    record is read stays for the next time."""
-    done = set[str]()
-    while True:
+def read_hinted(session: Session, entities: Sequence[str], side: Side, *, count: bool = True,
+                pace: Pace | None = None) -> None:
+    """Read the records that hints name into the inbox, each once, until all that was told by now
+    is read; those that rest by `pace` keep their hints. A hint that comes up while its record is
+    read stays for the next time."""
+    done = {entity: set[str]() for entity in entities}
+    after, more = 0, True
+    while more:
         with session.store.begin() as uow:
-            hinted = uow.hinted(session.pair.name, entity, side.system, BATCH)
-        wanted = [external_id for external_id in hinted.values() if external_id not in done]
-        if not wanted:
-            return
-        session.keep_alive()
-        found = read(session, entity, side.role, wanted)
-        session.crash("hints read")
-        with session.store.begin() as uow:
-            echoes = _take_in(session, uow, entity, side,
-                              [record or _gone(ext) for ext, record in found.items()])
-            uow.settle_hints([id for id, ext in hinted.items() if ext not in done])
-        if count and echoes:
-            session.count_echoes(entity, side.role, echoes)
-        session.observe(entity, "pull", len(wanted))
-        done.update(wanted)
+            hinted = uow.hinted(session.pair.name, side.system, after, BATCH)
+        after, more = max(hinted, default=after), len(hinted) == BATCH
+        wanted: dict[str, dict[str, int]] = {entity: {} for entity in entities}
+        for id, (entity, external_id) in hinted.items():
+            if entity in done and external_id not in done[entity] \
+                    and not (pace and pace.rest_left((entity, side.system, external_id))):
+                wanted[entity][external_id] = id
+        for entity, ids in wanted.items():
+            if ids:
+                done[entity].update(ids)
+                _read_told(session, entity, side, ids, count=count)
+                if pace:
+                    pace.was_read((entity, side.system, external_id) for external_id in ids)
+
+
+def _read_told(session: Session, entity: str, side: Side, hints: Mapping[str, int], *,
+               count: bool) -> None:
+    """Read records into the inbox and settle their hints, by external ID."""
+    session.keep_alive()
+    found = read(session, entity, side.role, list(hints))
+    session.crash("hints read")
+    with session.store.begin() as uow:
+        echoes = _take_in(session, uow, entity, side,
+                          [record or _gone(ext) for ext, record in found.items()])
+        uow.settle_hints(hints.values())
+    if count and echoes:
+        session.count_echoes(entity, side.role, echoes)
+    session.observe(entity, "pull", len(hints))
 
 
 def _gone(external_id: str) -> RemoteRecord:

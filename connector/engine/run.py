@@ -28,6 +28,7 @@ from connector.engine.fan_out import Division
 from connector.engine.fence import FencedStore
 from connector.engine.in_flight import BATCHES_IN_FLIGHT, InFlight
 from connector.engine.known import Planned
+from connector.engine.pacing import Pace
 from connector.engine.pair import Pair
 from connector.engine.phases import Phase, at_once, in_phase
 from connector.engine.plan_file import Gate, Plan
@@ -80,12 +81,13 @@ class Engine:
                             safety_stop=safety_stop)
 
     def drain(self, entities: Sequence[str] = (), *, safety_stop: bool = True,
-              trigger: str = "webhook", observe: Observe = unobserved) -> Run:
-        """Work off what is in the inbox, after reading the records that hints name: what changed
-        in a system and wasn't told stays for the next sync. Raises as `sync` does. Where there
-        was nothing but echoes the run is not kept."""
+              trigger: str = "webhook", observe: Observe = unobserved,
+              pace: Pace | None = None) -> Run:
+        """Work off what is in the inbox, after reading the records that hints name, but for those
+        that rest by `pace`: what changed in a system and wasn't told stays for the next sync.
+        Raises as `sync` does. Where there was nothing but echoes the run is not kept."""
         return self._settle(Request("drain", self._wanted(entities)), trigger, observe,
-                            safety_stop=safety_stop)
+                            safety_stop=safety_stop, pace=pace)
 
     def reconcile(self, entities: Sequence[str] = (), *, report_only: bool = False,
                   safety_stop: bool = True, trigger: str = "reconcile",
@@ -196,12 +198,13 @@ class Engine:
     # ---- the parts of a run
 
     def _settle(self, wanted: Request, trigger: str, observe: Observe, *,
-                safety_stop: bool) -> Run:
+                safety_stop: bool, pace: Pace | None = None) -> Run:
         """A sync or a drain, and what others ask for meanwhile."""
         try:
             with self._session(trigger, observe, open_to_requests=True,
                                request=wanted if safety_stop else None) as session:
-                agree(session, self._phase, wanted, self._division, safety_stop=safety_stop)
+                agree(session, self._phase, wanted, self._division, safety_stop=safety_stop,
+                      pace=pace)
                 more = self._take_up_requests(session, wanted)
         except Merged as merged:
             return self._merged(trigger, merged.into)

@@ -17,8 +17,8 @@ class Inbox(Protocol):
     """Changes on their way: read, told of, and being written."""
 
     # cursors
-    def cursor(self, pair: str, entity: str, system: str) -> str | None:
-        """How far this side of an entity has been read."""
+    def cursors(self, pair: str, system: str) -> dict[str, str]:
+        """How far this side has been read, by entity; none for what has never been read."""
         ...
 
     def save_cursor(self, pair: str, entity: str, system: str, cursor: str | None) -> None:
@@ -102,8 +102,10 @@ class Inbox(Protocol):
         record, the latest, which has an ID of its own."""
         ...
 
-    def hinted(self, pair: str, entity: str, system: str, limit: int) -> dict[int, str]:
-        """External IDs by the ID of their hint, the oldest first."""
+    def hinted(self, pair: str, system: str, after: int,
+               limit: int) -> dict[int, tuple[str, str]]:
+        """Records of one side, as (entity, external ID), by the ID of their hint, for IDs >
+        `after`, the oldest first."""
         ...
 
     def settle_hints(self, hint_ids: Collection[int]) -> None:

@@ -9,13 +9,18 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import delete, select, tuple_
+from sqlalchemy import bindparam, delete, select, tuple_
 
 from connector.store.codec import moment
-from connector.store.rows import Rows
+from connector.store.rows import Prepared, Rows
 from connector.store.tables import deliveries, hints
 
 _RECORD = ("pair", "entity", "system", "external_id")
+_HINTED = Prepared(
+    select(hints.c.id, hints.c.entity, hints.c.external_id)
+    .where(hints.c.pair == bindparam("pair"), hints.c.system == bindparam("system"),
+           hints.c.id > bindparam("after"))
+    .order_by(hints.c.id).limit(bindparam("limit")))
 
 
 class HintRows(Rows):
@@ -46,12 +51,10 @@ class HintRows(Rows):
             self.replace(hints, [dict(zip(_RECORD, (pair, *record), strict=True))
                                  for record in sorted(set(records))], _RECORD)
 
-    def hinted(self, pair: str, entity: str, system: str, limit: int) -> dict[int, str]:
-        rows = self.connection.execute(
-            select(hints.c.id, hints.c.external_id).where(
-                hints.c.pair == pair, hints.c.entity == entity, hints.c.system == system)
-            .order_by(hints.c.id).limit(limit))
-        return {row[0]: row[1] for row in rows}
+    def hinted(self, pair: str, system: str, after: int,
+               limit: int) -> dict[int, tuple[str, str]]:
+        rows = self.prepared(_HINTED, pair=pair, system=system, after=after, limit=limit)
+        return {row[0]: (row[1], row[2]) for row in rows}
 
     def settle_hints(self, hint_ids: Collection[int]) -> None:
         locked = select(hints.c.id).order_by(*(hints.c[name] for name in _RECORD))

@@ -10,7 +10,7 @@ from sqlalchemy import and_, bindparam, delete, exists, func, select, update
 
 from connector.domain.records import Change, Stake
 from connector.store.codec import bounded, dump, instant, load, moment
-from connector.store.rows import Rows
+from connector.store.rows import Prepared, Rows
 from connector.store.tables import cursors, hints, inbox, links
 
 PENDING, WAITING, HINTED = "pending", "waiting", "hinted"
@@ -21,6 +21,8 @@ CHANGE = (inbox.c.id, inbox.c.entity, inbox.c.system, inbox.c.external_id, inbox
           inbox.c.derived_from, inbox.c.changed_at, inbox.c.merged_into)
 
 
+_CURSORS = Prepared(select(cursors.c.entity, cursors.c.cursor).where(
+    cursors.c.pair == bindparam("pair"), cursors.c.system == bindparam("system")))
 _LINKED = and_(links.c.pair == inbox.c.pair, links.c.entity == inbox.c.entity,
                links.c.system == inbox.c.system, links.c.external_id == inbox.c.external_id)
 
@@ -28,10 +30,9 @@ _LINKED = and_(links.c.pair == inbox.c.pair, links.c.entity == inbox.c.entity,
 class InboxRows(Rows):
     """The part of a unit of work about changes read."""
 
-    def cursor(self, pair: str, entity: str, system: str) -> str | None:
-        found = self.connection.execute(select(cursors.c.cursor).where(
-            cursors.c.pair == pair, cursors.c.entity == entity, cursors.c.system == system))
-        return found.scalar_one_or_none()
+    def cursors(self, pair: str, system: str) -> dict[str, str]:
+        rows = self.prepared(_CURSORS, pair=pair, system=system)
+        return {row[0]: row[1] for row in rows}
 
     def save_cursor(self, pair: str, entity: str, system: str, cursor: str | None) -> None:
         if cursor is None:

@@ -13,13 +13,17 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Row, bindparam, delete, insert, select, update
 
 from connector.domain.ledger import Request
 from connector.errors import LeaseHeld, LeaseLost
 from connector.store.codec import dump, load
-from connector.store.rows import Rows
+from connector.store.rows import Prepared, Rows
 from connector.store.tables import leases, requests
+
+_HELD = Prepared(select(leases.c.token).where(
+    leases.c.pair == bindparam("pair"), leases.c.token == bindparam("token"),
+    leases.c.holder != "").with_for_update(read=True, key_share=True))
 
 
 class LeaseRows(Rows):
@@ -28,10 +32,7 @@ class LeaseRows(Rows):
     def hold_lease(self, pair: str, token: int) -> None:
         """See the port. Who takes a lease over locks its row as a whole; who renews it does not,
         and need not wait."""
-        held = self.connection.execute(select(leases.c.token).where(
-            leases.c.pair == pair, leases.c.token == token, leases.c.holder != "")
-            .with_for_update(read=True, key_share=True)).one_or_none()
-        if held is None:
+        if self.prepared(_HELD, pair=pair, token=token).one_or_none() is None:
             raise lease_lost(pair)
 
     def take_lease(self, pair: str, holder: str, now: float, until: float) -> int:

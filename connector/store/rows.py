@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import (
@@ -12,7 +13,9 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    CursorResult,
     Delete,
+    Dialect,
     Executable,
     Row,
     Select,
@@ -33,13 +36,45 @@ CHUNK = 500
 """Values in one list of a statement."""
 
 
+class _Text(NamedTuple):
+    """A statement as the driver takes it; `names` are the columns in the order of their places,
+    None where it takes them by name."""
+
+    sql: str
+    names: tuple[str, ...] | None
+
+
+class Prepared:
+    """A statement that is made once for the program, and by its parameters' names is told from
+    others: to make it anew takes longer than a small one runs. Its columns come as the driver
+    gives them."""
+
+    def __init__(self, statement: Executable) -> None:
+        self._statement = statement
+        self._texts: dict[str, tuple[str, tuple[str, ...] | None, dict[str, Any]]] = {}
+
+    def execute(self, connection: Connection, values: Mapping[str, Any]) -> CursorResult[Any]:
+        """Execute it with the values of its parameters."""
+        dialect = connection.dialect
+        if dialect.name not in self._texts:
+            compiled: Any = self._statement.compile(  # type: ignore[attr-defined]
+                dialect=dialect)
+            self._texts[dialect.name] = (
+                str(compiled), tuple(compiled.positiontup) if compiled.positional else None,
+                compiled.construct_params(_check=False))
+        sql, names, fixed = self._texts[dialect.name]
+        given = {**fixed, **values}
+        return connection.exec_driver_sql(
+            sql, given if names is None else tuple([given[name] for name in names]))
+
+
 class Rows:
     """One open transaction, begun `at`, of the whole pair or `within` a partition."""
 
     def __init__(self, connection: Connection, at: datetime | None = None) -> None:
         self.connection, self.at = connection, at
         self.part: Partition | None = None
-        self._dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        self._dialect = _dialects(connection.dialect)
 
     def within(self, partition: Partition) -> None:
         """From now on only what is in this partition is there to be worked off, and what is taken
@@ -54,49 +89,40 @@ class Rows:
         """The slot of what is taken in of an entity."""
         return self.part.slot if self.part is not None and self.part.entity == entity else None
 
+    def prepared(self, statement: Prepared, **values: Any) -> CursorResult[Any]:
+        """Execute a prepared statement."""
+        return statement.execute(self.connection, values)
+
     def upsert(self, table: Table, rows: Sequence[dict[str, Any]], keys: Sequence[str],
                keep: Collection[str] = ()) -> None:
         """Insert rows, or replace those with the same `keys`; columns in `keep` stay."""
-        if not rows:
-            return
-        insert: Any = self._dialect.insert(table)
-        changed = [name for name in rows[0] if name not in keys and name not in keep]
-        if changed:
-            insert = insert.on_conflict_do_update(
-                index_elements=list(keys), set_={name: insert.excluded[name] for name in changed})
-        else:
-            insert = insert.on_conflict_do_nothing(index_elements=list(keys))
-        self.many(insert, rows)
+        if rows:
+            self._execute(_upsert(self.connection.dialect, table, tuple(rows[0]), tuple(keys),
+                                  frozenset(keep)), rows)
 
     def replace(self, table: Table, rows: Sequence[dict[str, Any]], keys: Sequence[str]) -> None:
         """Insert rows; one with the same `keys` gives way, so that its place, by id, is last."""
-        insert: Any = self._dialect.insert(table)
-        if self._dialect is sqlite:
-            self.many(insert.prefix_with("OR REPLACE"), rows)
-            return
-        # Delete and insert would fail where another transaction inserts the same row meanwhile.
-        self.many(insert.on_conflict_do_update(
-            index_elements=list(keys), set_={"id": insert.excluded["id"], **{
-                name: insert.excluded[name] for name in rows[0] if name not in keys}}), rows)
-
-    def many(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Execute a statement for many rows of plain values, straight at the driver: what
-        SQLAlchemy does for each value would cost more than the database does."""
-        compiled: Any = statement.compile(  # type: ignore[attr-defined]
-            dialect=self.connection.dialect, column_keys=list(rows[0]))
-        if compiled.positional:
-            names = compiled.positiontup
-            self.connection.exec_driver_sql(
-                str(compiled), [tuple([row[name] for name in names]) for row in rows])
-        else:
-            self.connection.exec_driver_sql(str(compiled), [dict(row) for row in rows])
+        if rows:
+            self._execute(_replace(self.connection.dialect, table, tuple(rows[0]), tuple(keys)),
+                          rows)
 
     def insert_new(self, table: Table, rows: Sequence[dict[str, Any]],
                    keys: Sequence[str]) -> None:
         """Insert rows; one whose `keys` are there already is left out."""
         if rows:
-            insert: Any = self._dialect.insert(table)
-            self.many(insert.on_conflict_do_nothing(index_elements=list(keys)), rows)
+            self._execute(_insert_new(self.connection.dialect, table, tuple(rows[0]),
+                                      tuple(keys)), rows)
+
+    def many(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Execute a statement for many rows of plain values."""
+        self._execute(_text(self.connection.dialect, statement, tuple(rows[0])), rows)
+
+    def _execute(self, text: _Text, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Straight at the driver: what SQLAlchemy does for each value would cost more than the
+        database does."""
+        self.connection.exec_driver_sql(text.sql, [
+            tuple([row[name] for name in text.names]) for row in rows
+        ] if text.names is not None else [dict(row) for row in rows])
 
     def where_in(self, query: Select[Any], column: Column[Any],
                  values: Collection[Any]) -> Iterator[Row[Any]]:
@@ -140,3 +166,49 @@ def chunks(values: Collection[Any]) -> Iterator[list[Any]]:
     every = list(values)
     for start in range(0, len(every), CHUNK):
         yield every[start:start + CHUNK]
+
+
+# Text of statements that are made anew in almost every transaction; to make it takes as long as a
+# small statement takes. Tables and dialects are few, and live as long as the program.
+
+def _text(dialect: Dialect, statement: Executable, names: tuple[str, ...]) -> _Text:
+    compiled: Any = statement.compile(  # type: ignore[attr-defined]
+        dialect=dialect, column_keys=list(names))
+    return _Text(str(compiled), tuple(compiled.positiontup) if compiled.positional else None)
+
+
+@lru_cache(256)
+def _upsert(dialect: Dialect, table: Table, names: tuple[str, ...], keys: tuple[str, ...],
+            keep: frozenset[str]) -> _Text:
+    insert: Any = _dialects(dialect).insert(table)
+    changed = [name for name in names if name not in keys and name not in keep]
+    if changed:
+        insert = insert.on_conflict_do_update(
+            index_elements=list(keys), set_={name: insert.excluded[name] for name in changed})
+    else:
+        insert = insert.on_conflict_do_nothing(index_elements=list(keys))
+    return _text(dialect, insert, names)
+
+
+@lru_cache(256)
+def _replace(dialect: Dialect, table: Table, names: tuple[str, ...],
+             keys: tuple[str, ...]) -> _Text:
+    insert: Any = _dialects(dialect).insert(table)
+    if dialect.name == "sqlite":
+        insert = insert.prefix_with("OR REPLACE")
+    else:  # delete and insert would fail where another transaction inserts the same row meanwhile
+        insert = insert.on_conflict_do_update(
+            index_elements=list(keys), set_={"id": insert.excluded["id"], **{
+                name: insert.excluded[name] for name in names if name not in keys}})
+    return _text(dialect, insert, names)
+
+
+@lru_cache(256)
+def _insert_new(dialect: Dialect, table: Table, names: tuple[str, ...],
+                keys: tuple[str, ...]) -> _Text:
+    insert: Any = _dialects(dialect).insert(table)
+    return _text(dialect, insert.on_conflict_do_nothing(index_elements=list(keys)), names)
+
+
+def _dialects(dialect: Dialect) -> Any:
+    return postgresql if dialect.name == "postgresql" else sqlite

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
-from threading import RLock
-from typing import Any
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
@@ -23,6 +21,7 @@ from connector.store.hints import HintRows
 from connector.store.leases import LeaseRows
 from connector.store.ledger import LedgerRows
 from connector.store.links import LinkRows
+from connector.store.one_writer import OneWriter
 from connector.store.outbox import OutboxRows
 from connector.store.partitions import PartitionRows
 from connector.store.tending import TENDED, checkpoints
@@ -43,14 +42,13 @@ class SqlStore:
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self.engine, self.clock = engine, clock
         self._durable = engine.execution_options(**{DURABLE: True})
-        self._turns: AbstractContextManager[Any] = \
-            RLock() if engine.dialect.name == "sqlite" else nullcontext()
+        self._writer = OneWriter() if engine.dialect.name == "sqlite" else None
 
     @contextmanager
     def begin(self, *, durable: bool = False) -> Iterator[SqlUnitOfWork]:
         """One transaction. Raises `StoreContended` where another one stood in its way, and
         `StoreUnusable` where the database fails."""
-        with self._connection(self._durable if durable else self.engine) as connection:
+        with self._connection(durable=durable) as connection:
             yield SqlUnitOfWork(connection, self.clock.now())
 
     @contextmanager
@@ -71,9 +69,11 @@ class SqlStore:
                     engine.update_execution_options(**{TENDED: False})
 
     @contextmanager
-    def _connection(self, engine: Engine | None = None) -> Iterator[Connection]:
+    def _connection(self, *, durable: bool = False) -> Iterator[Connection]:
+        turn = self._writer.writing(hurry=durable) if self._writer else nullcontext()
+        engine = self._durable if durable else self.engine
         try:
-            with self._turns, (engine or self.engine).begin() as connection:
+            with turn, engine.begin() as connection:
                 yield connection
         except (DBAPIError, NoConnectionFree, sqlite3.Error) as error:
             if contended(error):

@@ -25,7 +25,7 @@ class HintSuite:
             with store.begin() as uow:
                 uow.hint(P, [record("a"), record("b"), record("a")])
         with store.begin() as uow:
-            assert sorted(uow.hinted(P, E, "crm", 9).values()) == ["a", "b"]
+            assert sorted(uow.hinted(P, "crm", 0, 9).values()) == [(E, "a"), (E, "b")]
             assert uow.inbox_counts(P) == {(E, "crm", "hinted"): 2}
 
     def test_the_oldest_hints_come_first(self, store: Store) -> None:
@@ -33,30 +33,30 @@ class HintSuite:
             with store.begin() as uow:
                 uow.hint(P, [record(external_id)])
         with store.begin() as uow:
-            hinted = uow.hinted(P, E, "crm", 2)
-            assert list(hinted.values()) == ["a", "b"]
+            hinted = uow.hinted(P, "crm", 0, 2)
+            assert list(hinted.values()) == [(E, "a"), (E, "b")]
             assert list(hinted) == sorted(hinted)
-            assert list(uow.hinted(P, E, "crm", 9).values()) == ["a", "b", "c"]
+            assert list(uow.hinted(P, "crm", 0, 9).values()) == [(E, "a"), (E, "b"), (E, "c")]
+            assert list(uow.hinted(P, "crm", max(hinted), 9).values()) == [(E, "c")]
 
     def test_hints_are_kept_apart(self, store: Store) -> None:
         with store.begin() as uow:
             uow.hint(P, [record("1"), record("2", "order"), record("3", system="erp")])
             uow.hint("other", [record("4")])
-            assert list(uow.hinted(P, E, "crm", 9).values()) == ["1"]
-            assert list(uow.hinted(P, "order", "crm", 9).values()) == ["2"]
-            assert list(uow.hinted(P, E, "erp", 9).values()) == ["3"]
-            assert list(uow.hinted("other", E, "crm", 9).values()) == ["4"]
+            assert set(uow.hinted(P, "crm", 0, 9).values()) == {(E, "1"), ("order", "2")}
+            assert list(uow.hinted(P, "erp", 0, 9).values()) == [(E, "3")]
+            assert list(uow.hinted("other", "crm", 0, 9).values()) == [(E, "4")]
 
     def test_a_hint_that_came_meanwhile_is_not_settled(self, store: Store) -> None:
         with store.begin() as uow:
             uow.hint(P, [record("a"), record("b")])
-            seen = uow.hinted(P, E, "crm", 9)
+            seen = uow.hinted(P, "crm", 0, 9)
         with store.begin() as uow:
             uow.hint(P, [record("a")])
         with store.begin() as uow:
             uow.settle_hints(seen)
             uow.settle_hints([])
-            assert list(uow.hinted(P, E, "crm", 9).values()) == ["a"]
+            assert list(uow.hinted(P, "crm", 0, 9).values()) == [(E, "a")]
 
     def test_a_hint_leaves_the_inbox_alone(self, store: Store) -> None:
         with store.begin() as uow:
@@ -94,7 +94,7 @@ class HintSuite:
                 with store.begin(durable=n % 2 == 0) as uow:
                     uow.hint(P, [record(f"{n:03}")])
         with store.begin() as uow:
-            assert len(uow.hinted(P, E, "crm", 99)) == 40
+            assert len(uow.hinted(P, "crm", 0, 99)) == 40
 
     def test_receivers_and_drains_never_wait_for_each_other_in_a_circle(self,
                                                                         store: Store) -> None:
@@ -113,7 +113,7 @@ class HintSuite:
             try:
                 for _ in range(60):
                     with store.begin() as uow:
-                        seen = uow.hinted(P, E, "crm", 99)
+                        seen = uow.hinted(P, "crm", 0, 99)
                     with store.begin() as uow:
                         uow.settle_hints(sorted(seen, reverse=True))
             except Exception as error:

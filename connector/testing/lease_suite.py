@@ -57,7 +57,7 @@ class LeaseSuite:
             uow.save_cursor(P, "customer", "crm", "2")
         with store.begin() as uow:
             uow.hold_lease(P, new)
-            assert uow.cursor(P, "customer", "crm") == "1"
+            assert uow.cursors(P, "crm").get("customer") == "1"
         store.release_lease(P, new)
         with pytest.raises(LeaseLost), store.begin() as uow:
             uow.hold_lease(P, new)

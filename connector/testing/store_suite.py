@@ -52,7 +52,7 @@ class StoreSuite(LedgerSuite, LeaseSuite, HintSuite, MeterSuite, PartitionSuite)
             uow.receive(P, [change("a")])
             raise ZeroDivisionError
         with store.begin() as uow:
-            assert uow.cursor(P, E, "crm") is None
+            assert uow.cursors(P, "crm").get(E) is None
             assert uow.pending(P, E, 0, 10) == []
 
     def test_an_error_leaves_nothing_of_any_kind(self, store: Store, clock: VirtualClock) -> None:
@@ -114,11 +114,11 @@ class StoreSuite(LedgerSuite, LeaseSuite, HintSuite, MeterSuite, PartitionSuite)
             with store.begin() as uow:
                 uow.save_cursor(P, E, "crm", cursor)
         with store.begin() as uow:
-            assert uow.cursor(P, E, "crm") == "2"
-            assert uow.cursor(P, E, "erp") is None
-            assert uow.cursor("other", E, "crm") is None
+            assert uow.cursors(P, "crm").get(E) == "2"
+            assert uow.cursors(P, "erp").get(E) is None
+            assert uow.cursors("other", "crm").get(E) is None
             uow.save_cursor(P, E, "crm", None)
-            assert uow.cursor(P, E, "crm") is None
+            assert uow.cursors(P, "crm").get(E) is None
 
     def test_when_a_record_was_changed_is_kept_to_the_microsecond(
             self, store: Store, clock: VirtualClock) -> None:

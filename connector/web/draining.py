@@ -1,50 +1,30 @@
-"""Drains a pair as soon as webhooks have told something, in a thread of its own."""
+"""Drains a pair in a thread of its own: one round after another, the next one at once where
+somebody calls."""
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
-from datetime import datetime
-
-import structlog
 
 from connector.engine.run import Engine
-from connector.errors import ConnectorError, LeaseHeld, RetryLater
-
-IDLE = 30.0
-"""Seconds after which the store is looked at though nobody has called: other receivers, records to
-be tried again."""
-SHORTEST, LONGEST = 0.2, 60.0
-"""Seconds before a drain that could not be made is tried again; doubled each time."""
-
-
-@dataclass(slots=True)
-class Drained:
-    """What a drain thread has done so far."""
-
-    drains: int = 0
-    failures: int = 0
-    seconds: float = 0.0
-    last: datetime | None = None
-    error: str = ""
+from connector.web.rounds import Drained, Rounds
 
 
 class Drain:
-    """Drains one pair whenever it is woken. Where another run holds the pair's lease it waits, and
-    where a system is away it waits longer each time; nothing is lost meanwhile."""
+    """Drains one pair whenever it is woken, and from time to time."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._log = structlog.get_logger().bind(pair=engine.pair.name)
+        self._rounds = Rounds(engine)
         self._woken, self._stop = threading.Event(), threading.Event()
-        self._tries = 0
-        self.done = Drained()
         self._thread = threading.Thread(target=self._work, name=f"drain {engine.pair.name}",
                                         daemon=True)
 
+    @property
+    def done(self) -> Drained:
+        """What it has done so far."""
+        return self._rounds.done
+
     def start(self) -> None:
         """Begin, with what is left from before."""
-        self._woken.set()
         self._thread.start()
 
     def wake(self) -> None:
@@ -60,52 +40,7 @@ class Drain:
 
     def _work(self) -> None:
         while not self._stop.is_set():
-            woken = self._woken.wait(IDLE)
             self._woken.clear()
-            try:
-                if not self._stop.is_set() and (woken or self._something_waits()):
-                    self._drain()
-            except Exception as error:  # the thread has to outlive whatever happens in one drain
-                self._failed(error)
-                self._later()
-
-    def _drain(self) -> None:
-        began = self._engine.clock.now()
-        try:
-            run = self._engine.drain()
-        except LeaseHeld:
-            self._later(longest=5.0)
-            return
-        except RetryLater as error:
-            self._failed(error)
-            self._later(asked=error.after or 0)
-            return
-        except ConnectorError as error:  # a person has to see to it; the next hint may go well
-            self._failed(error)
-            return
-        self._tries = 0
-        self.done.drains += 1
-        self.done.last = self._engine.clock.now()
-        self.done.seconds += (self.done.last - began).total_seconds()
-        self.done.error = run.message
-
-    def _something_waits(self) -> bool:
-        pair = self._engine.pair
-        with self._engine.store.begin() as uow:
-            states = {state for *_, state in uow.inbox_counts(pair.name)}
-            asked = uow.requests(pair.name)
-            due = uow.due_dead_letters(pair.name, pair.entities, self._engine.clock.now(), 0, 1)
-        return bool(states & {"hinted", "pending"} or due or asked)
-
-    def _failed(self, error: Exception) -> None:
-        self.done.failures += 1
-        self.done.error = f"{type(error).__name__}: {error}"
-        self._log.warning("drain failed", error=type(error).__name__)
-
-    def _later(self, *, longest: float = LONGEST, asked: float = 0) -> None:
-        """Wait, longer each time in a row or as long as was asked for, and try again without
-        being woken."""
-        seconds = max(asked, min(SHORTEST * 2 ** self._tries, longest))
-        self._tries = min(self._tries + 1, 20)
-        self._stop.wait(seconds)
-        self._woken.set()
+            pause = self._rounds.round()
+            if not self._stop.wait(pause.least):
+                self._woken.wait(pause.most - pause.least)

@@ -45,20 +45,24 @@ class Figures(Collector):
                                 value=self._receiver.intake.waiting)
 
     def _drained(self) -> Iterable[Metric]:
-        drains, failures, seconds = (
+        drains, failures, seconds, read, written = (
             CounterMetricFamily(f"connector_{name}", text, labels=("pair",)) for name, text in (
                 ("drains", "Drains that came to their end."),
                 ("drain_failures", "Drains that could not be made or broke off."),
-                ("drain_seconds", "Time that drains took.")))
+                ("drain_seconds", "Time that drains took."),
+                ("drain_reads", "Records that drains read."),
+                ("drain_writes", "Records that drains wrote.")))
         last = GaugeMetricFamily("connector_drain_last_timestamp_seconds",
                                  "When the last drain ended.", labels=("pair",))
         for pair, drain in self._drains.items():
             drains.add_metric((pair,), drain.done.drains)
             failures.add_metric((pair,), drain.done.failures)
             seconds.add_metric((pair,), drain.done.seconds)
+            read.add_metric((pair,), drain.done.read)
+            written.add_metric((pair,), drain.done.written)
             if drain.done.last is not None:
                 last.add_metric((pair,), drain.done.last.timestamp())
-        yield from (drains, failures, seconds, last)
+        yield from (drains, failures, seconds, read, written, last)
 
     def _waiting(self) -> Iterable[Metric]:
         inbox = GaugeMetricFamily("connector_inbox_records", "Records in the inbox.",

@@ -138,7 +138,7 @@ def test_the_new_release_goes_on_where_the_first_one_stood(url: str, first: obje
         assert links[BRAVO][0].seen is None
         assert uow.snapshots("main", "customer", [ACME])[ACME].record == {
             "name": "Acme", "city": "Zürich"}
-        assert uow.cursor("main", "customer", "crm") == "2026|acc_1"
+        assert uow.cursors("main", "crm").get("customer") == "2026|acc_1"
         (pending,) = uow.pending("main", "customer", 0, 10)
         assert (pending.id, pending.version, pending.match_key, pending.payload) == (
             4, "etag-8", "de1", {"name": "Acme AG"})

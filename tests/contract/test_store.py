@@ -99,7 +99,7 @@ def test_a_store_is_opened_again_as_it_was(tmp_path: Path, clock: VirtualClock) 
     with open_store(url, clock).begin() as uow:
         uow.save_cursor("main", "customer", "crm", "7")
     with open_store(url, clock).begin() as uow:
-        assert uow.cursor("main", "customer", "crm") == "7"
+        assert uow.cursors("main", "crm").get("customer") == "7"
 
 
 def test_a_store_of_a_newer_release_is_refused(tmp_path: Path, clock: VirtualClock) -> None:

@@ -140,7 +140,7 @@ def test_only_what_was_told_is_read(told: Told) -> None:
     assert run.tallies["customer", "crm"].read == 1
     assert run.writes == {("customer", "erp", "update"): 1}
     with pair.connector.store.begin() as uow:
-        assert uow.cursor("main", "customer", "crm") is None  # nothing was ever pulled
+        assert uow.cursors("main", "crm").get("customer") is None  # nothing was ever pulled
 
 
 def test_documents_go_over_with_what_they_refer_to(told: Told) -> None:

@@ -9,6 +9,7 @@ from random import Random
 import pytest
 
 from connector.domain.policies import CRM
+from connector.engine.pacing import LONGEST, Pace
 from connector.errors import ConnectorError
 from connector.store.open import open_store
 from connector.testing.clock import VirtualClock
@@ -23,6 +24,7 @@ class Telling(Crowded):
     that the connector makes itself."""
 
     told: dict[str, int]
+    pace: Pace | None
 
     def tell(self) -> None:
         """Hint at what has changed since the last time."""
@@ -45,7 +47,7 @@ class Telling(Crowded):
 
     def drain(self) -> dict[tuple[str, str, str], int]:
         """A drain that accounts for everything; gives its writes."""
-        run = self.engine().drain(safety_stop=False)
+        run = self.engine().drain(safety_stop=False, pace=self.pace)
         self.tell()
         assert all(tally.accounted for tally in run.tallies.values())
         return {key: number for key, number in run.writes.items() if number}
@@ -54,6 +56,7 @@ class Telling(Crowded):
         """Drain until nothing is written any more, not even after trying what is parked again."""
         for _ in range(20):
             self.tell()
+            self.clock.sleep(LONGEST.total_seconds())
             if self.drain():
                 continue
             with self.store.begin() as uow:
@@ -70,21 +73,21 @@ def test_a_sync_after_drains_finds_nothing_to_do(seed: int) -> None:
                                   lost_answer=0.05, refused=0.02, died=0.02))
     store = open_store("sqlite://", VirtualClock())
     world = Telling(chance, faults, store)
-    world.told = {}
+    world.told, world.pace = {}, Pace(world.clock) if seed % 2 else None
     for _ in range(6):
         for _ in range(chance.randint(1, 6)):
             world.act()
         world.tell()
-        world.clock.sleep(90)
+        world.clock.sleep(chance.choice([0, 2, 90]))
         with suppress(ConnectorError, Died):
-            world.engine().drain(safety_stop=False)
+            world.engine().drain(safety_stop=False, pace=world.pace)
     faults.on = False
     world.mend()
     world.clock.sleep(90)
     world.drain_until_idle()
     with store.begin() as uow:
         assert not [state for *_, state in uow.inbox_counts(world.pair.name) if state == "hinted"]
-        assert uow.cursor(world.pair.name, "customer", CRM) is None
+        assert uow.cursors(world.pair.name, CRM).get("customer") is None
     run, drift = world.engine().reconcile(safety_stop=False)
     assert drift.total == 0, drift.examples
     assert not any(run.writes.values()), dict(run.writes)

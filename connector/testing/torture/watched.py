@@ -14,7 +14,7 @@ from connector.errors import StoreUnusable
 from connector.ports import Store, UnitOfWork
 
 READING = frozenset({
-    "hold_lease", "cursor", "pending", "inbox_by_external", "inbox_versions", "inbox_by_match_key",
+    "hold_lease", "cursors", "pending", "inbox_by_external", "inbox_versions", "inbox_by_match_key",
     "unkeyed", "stake", "inbox_counts", "links_by_external", "links_by_canonical", "versions",
     "living", "canonical_ids", "external_ids", "snapshots", "claims", "unsettled_batches", "runs",
     "history", "merges", "redirects", "conflicts", "conflict", "dead_versions", "dead_attempts",

@@ -99,7 +99,7 @@ def test_an_edit_is_told_and_only_that_record_is_read(
 
         crm("PATCH", f"accounts/{ids[1]}", {"name": "Two SARL"})
         with connector.store.begin() as uow:
-            assert list(uow.hinted("main", "customer", "crm", 9).values()) == [ids[1]]
+            assert list(uow.hinted("main", "crm", 0, 9).values()) == [("customer", ids[1])]
         run = engine.drain()
         assert run.state is RunState.COMPLETED
         assert run.tallies["customer", "crm"].read == 1

@@ -63,7 +63,7 @@ def test_a_full_disk_is_said_plainly_and_nothing_was_half_written(store: SqlStor
         uow.save_cursor(P, E, "crm", "7")
         uow.receive(P, many)
     with store.begin() as uow:
-        assert (uow.cursor(P, E, "crm"), uow.inbox_counts(P)) == (None, {})
+        assert (uow.cursors(P, "crm").get(E), uow.inbox_counts(P)) == (None, {})
 
 
 def test_a_broken_store_is_said_plainly(store: SqlStore) -> None:
@@ -102,7 +102,7 @@ def test_a_killed_process_leaves_what_it_committed_and_nothing_else(store: SqlSt
     with store.begin() as uow:
         uow.claim(P, E, {"k": "late", "l": "late"})
         assert uow.claims(P, E, ["k", "l"]) == {"k": "first", "l": "late"}
-        assert (uow.cursor(P, E, "crm"), uow.inbox_counts(P)) == (None, {})
+        assert (uow.cursors(P, "crm").get(E), uow.inbox_counts(P)) == (None, {})
     assert store.acquire_lease(P, "elsewhere:1", 60) == 2
 
 

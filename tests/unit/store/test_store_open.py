@@ -42,7 +42,7 @@ def test_memory_is_one_store_for_all_threads(url: str) -> None:
 
     def look() -> None:
         with store.begin() as uow:
-            found.append(uow.cursor("main", "customer", "crm"))
+            found.append(uow.cursors("main", "crm").get("customer"))
 
     with store.begin() as uow:
         uow.save_cursor("main", "customer", "crm", "7")
