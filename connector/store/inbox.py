@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, exists, func, select, update
+from sqlalchemy import and_, bindparam, delete, exists, func, literal_column, select, update
 
 from connector.domain.records import Change, Stake
 from connector.store.codec import bounded, dump, instant, load, moment
@@ -23,6 +23,15 @@ CHANGE = (inbox.c.id, inbox.c.entity, inbox.c.system, inbox.c.external_id, inbox
 
 _CURSORS = Prepared(select(cursors.c.entity, cursors.c.cursor).where(
     cursors.c.pair == bindparam("pair"), cursors.c.system == bindparam("system")))
+_PENDING, _PENDING_IN_SLOT = (Prepared(
+    select(*CHANGE).where(
+        inbox.c.pair == bindparam("pair"), inbox.c.entity == bindparam("entity"),
+        inbox.c.state == PENDING, inbox.c.id > bindparam("after"), *more)
+    .order_by(inbox.c.id).limit(bindparam("limit")))
+    for more in ((), (inbox.c.slot == bindparam("slot"),)))
+_MERGING = Prepared(select(inbox.c.id).where(
+    inbox.c.pair == bindparam("pair"), inbox.c.entity == bindparam("entity"),
+    inbox.c.state == PENDING, inbox.c.merged_into != literal_column("''")).limit(1))
 _LINKED = and_(links.c.pair == inbox.c.pair, links.c.entity == inbox.c.entity,
                links.c.system == inbox.c.system, links.c.external_id == inbox.c.external_id)
 
@@ -51,11 +60,9 @@ class InboxRows(Rows):
                      ("pair", "entity", "system", "external_id"))
 
     def pending(self, pair: str, entity: str, after: int, limit: int) -> list[Change]:
-        rows = self.connection.execute(
-            select(*CHANGE).where(inbox.c.pair == pair, inbox.c.entity == entity,
-                                  inbox.c.state == PENDING, inbox.c.id > after,
-                                  *self.mine(inbox.c.slot))
-            .order_by(inbox.c.id).limit(limit))
+        asked = {"pair": pair, "entity": entity, "after": after, "limit": limit}
+        rows = self.prepared(_PENDING, **asked) if self.part is None else \
+            self.prepared(_PENDING_IN_SLOT, slot=self.part.slot, **asked)
         return [as_change(*row) for row in rows]
 
     def inbox_by_external(self, pair: str, entity: str, system: str,
@@ -91,6 +98,8 @@ class InboxRows(Rows):
         return {key: kept[short] for key, short in asked.items() if short in kept}
 
     def merges(self, pair: str, entity: str) -> list[Change]:
+        if self.prepared(_MERGING, pair=pair, entity=entity).one_or_none() is None:
+            return []
         rows = self.connection.execute(
             select(*CHANGE).where(inbox.c.pair == pair, inbox.c.entity == entity,
                                   inbox.c.merged_into != "", inbox.c.state == PENDING,
@@ -168,5 +177,6 @@ def as_change(id: int, entity: str, system: str, external_id: str, version: str,
               deleted: bool, reference: str | None, match_key: str, hint: bool, derived_from: str,
               changed_at: str | None, merged_into: str) -> Change:
     """A row of the inbox."""
-    return Change(id, entity, system, external_id, version, load(payload), deleted, reference,
-                  match_key, hint, derived_from, instant(changed_at), merged_into)
+    return Change(id, entity, system, external_id, version, load(payload), bool(deleted),
+                  reference, match_key, bool(hint), derived_from, instant(changed_at),
+                  merged_into)

@@ -145,10 +145,7 @@ class Rows:
     def among(self, column: Column[Any]) -> ColumnElement[bool]:
         """`column` is one of the values bound as `among`; one statement for any number of them,
         which an IN list is not: it would be compiled anew for every length."""
-        if self._dialect is postgresql:
-            return column == any_(bindparam("among", type_=ARRAY(column.type)))
-        each = func.json_each(bindparam("among", type_=Text)).table_valued("value")
-        return column.in_(select(each.c.value))
+        return _among(self.connection.dialect.name, column)
 
     def text_of(self, column: Column[Any]) -> ColumnElement[str]:
         """A column of bytes, which are UTF-8, as text."""
@@ -175,6 +172,14 @@ def _text(dialect: Dialect, statement: Executable, names: tuple[str, ...]) -> _T
     compiled: Any = statement.compile(  # type: ignore[attr-defined]
         dialect=dialect, column_keys=list(names))
     return _Text(str(compiled), tuple(compiled.positiontup) if compiled.positional else None)
+
+
+@lru_cache(256)
+def _among(dialect: str, column: Column[Any]) -> ColumnElement[bool]:
+    if dialect == "postgresql":
+        return column == any_(bindparam("among", type_=ARRAY(column.type)))
+    each = func.json_each(bindparam("among", type_=Text)).table_valued("value")
+    return column.in_(select(each.c.value))
 
 
 @lru_cache(256)
