@@ -19,6 +19,7 @@ from connector.domain.records import (
 from connector.engine.group import Group, Seen
 from connector.engine.keep import Keeping, Result
 from connector.engine.match import match_key
+from connector.engine.works import all_new
 from connector.ports import UnitOfWork
 
 
@@ -59,8 +60,8 @@ class Adopting(Keeping):
                                         result.record.external_id, "", hint=True))
             self.outcomes.append(Outcome(
                 OutcomeKind.CREATED, self.entity, self.pair.role_of(system), origin,
-                intent.canonical_id, role, reason="found again after an interruption",
-                counted=False))
+                intent.canonical_id, role, all_new(self.rules, sent),
+                "found again after an interruption", counted=False))
         self._take_up_children(uow)
 
     def _adopt_place(self, group: Group, intent: Intent, external_id: str,

@@ -8,12 +8,13 @@ mean the one it became part of. Nothing is written to either system for it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from connector.domain.actions import OutcomeKind
 from connector.domain.records import Change, Link
 from connector.engine.entries import LIVE, Entries
+from connector.engine.reread import read
 from connector.engine.session import Session
 from connector.errors import RunFailed
 from connector.ports import UnitOfWork
@@ -60,16 +61,40 @@ def join(session: Session, entity: str, record: Place, into: Place) -> None:
 
 
 def split(session: Session, entity: str, record: Place) -> None:
-    """Part a record from the others of its thing: from now on it is one of its own, and gets a
-    counterpart of its own where the pair lets new ones come up. Raises `RunFailed` where it is
-    not linked, or alone."""
+    """Part a record from the others of its thing, together with the one that was made for it or
+    that it was made for: from now on they are a thing of their own. One that is alone then gets a
+    counterpart where the pair lets new ones come up. Raises `RunFailed` where it is not linked,
+    alone, or where all were made for each other."""
     session.guard()
     with session.store.begin() as uow:
+        thing = Regrouping(session, uow, entity, {record}).thing(record)
+    together = _made_for_each_other(session, entity, record, thing)
+    with session.store.begin() as uow:
         regrouping = Regrouping(session, uow, entity, {record})
-        regrouping.split(record)
+        regrouping.split(record, together)
         entries = Entries(session, entity)
         regrouping.save(entries)
         entries.save(uow)
+
+
+def _made_for_each_other(session: Session, entity: str, record: Place,
+                         thing: Collection[Place]) -> set[Place]:
+    """The record and those of its thing that are tied to it by a reference. A system whose
+    references are unique would give one of them back where the other's counterpart is made."""
+    made_for: dict[Place, Place] = {}
+    for side in session.pair.sides:
+        ids = [external_id for system, external_id in thing if system == side.system]
+        for external_id, found in read(session, entity, side.role, ids).items():
+            if found is not None and not found.deleted and found.reference:
+                system, _, origin = found.reference.partition(":")
+                made_for[side.system, external_id] = system, origin
+    together, before = {record}, set[Place]()
+    while together != before:
+        before = set(together)
+        for tie in made_for.items():
+            if together.intersection(tie):
+                together.update(place for place in tie if place in thing)
+    return together
 
 
 class Regrouping:
@@ -90,6 +115,11 @@ class Regrouping:
                uow.canonical_ids(self.pair.name, entity, system, external).values()}
         for links in uow.links_by_canonical(self.pair.name, entity, ids).values():
             self._links.update({(link.system, link.external_id): link for link in links})
+        self._claims: dict[str, str] = {}
+        self._keys = {(system, ext): change.match_key for system, external in by_system.items()
+                      for ext, change in uow.inbox_by_external(
+                          self.pair.name, entity, system,
+                          [e for e in external if (system, e) not in self._links]).items()}
 
     def canonical_id(self, place: Place) -> str:
         """What a record belongs to; empty where it is not linked."""
@@ -109,6 +139,8 @@ class Regrouping:
         if survivor not in self._links:
             if mine is not None:  # the survivor is new here: it takes the place of the other one
                 self._keep(replace(mine, external_id=survivor[1], version=""))
+                if self._keys.get(survivor):  # who has this match key too is not new any more
+                    self._claims[self._keys[survivor]] = mine.canonical_id
         elif mine is not None and mine.canonical_id != self._links[survivor].canonical_id:
             self.join(mine.canonical_id, self._links[survivor].canonical_id)
         elif mine is not None and not mine.alias:
@@ -133,13 +165,21 @@ class Regrouping:
         self._end(canonical_id)
         self.uow.redirect(self.pair.name, self.entity, canonical_id, became)
 
-    def split(self, place: Place) -> None:
-        """A record becomes a thing of its own, under the ID that is its own; where the others
-        bear that one, they are given another."""
+    def thing(self, place: Place) -> list[Place]:
+        """All records of the thing that a record is. Raises `RunFailed` where it is not linked."""
+        return [(x.system, x.external_id) for x in self._of(self.linked(place).canonical_id)]
+
+    def split(self, place: Place, together: Collection[Place]) -> None:
+        """A record becomes, with some others, a thing of its own, under the ID that is its own;
+        where those that are left bear that one, they are given another."""
         link, own = self.linked(place), self.pair.canonical_id(self.entity, *place)
-        others = [x for x in self._of(link.canonical_id) if x != link]
+        parted = [x for x in self._of(link.canonical_id) if (x.system, x.external_id) in together]
+        others = [x for x in self._of(link.canonical_id) if x not in parted]
         if not others:
-            raise RunFailed(f"{self.entity} {place[1]} of {place[0]} is tied to nothing else.")
+            raise RunFailed(
+                f"{self.entity} {place[1]} of {place[0]} is tied to nothing "
+                f"{'else.' if parted == [link] else 'but what was made for it.'}",
+                hint="" if parted == [link] else "Delete the one that is too many.")
         left = link.canonical_id
         if own == left:
             first = next((x for x in others if not x.alias), others[0])
@@ -148,19 +188,33 @@ class Regrouping:
                 self._keep(replace(other_link, canonical_id=left))
             self._end(own)
             self.uow.redirect(self.pair.name, self.entity, left, None)
-        self.uow.redirect(self.pair.name, self.entity, own, None)
-        self._keep(replace(link, canonical_id=own, alias=False, version=""))
-        self.again.add(place)
-        rest = [x for x in self._of(left) if x.system == link.system]
-        if rest and all(x.alias for x in rest) and not link.alias:
-            self._keep(replace(rest[0], alias=False, version=""))
-        self.again.update((x.system, x.external_id) for x in self._of(left) if not x.alias)
+        for each in parted:
+            self.uow.redirect(self.pair.name, self.entity, self.pair.canonical_id(
+                self.entity, each.system, each.external_id), None)
+            self._keep(replace(each, canonical_id=own))
+        self._lead(own, place)
+        self._lead(left)
+
+    def _lead(self, canonical_id: str, first: Place | None = None) -> None:
+        """On each side one record of a thing is kept in agreement: `first`, where it is there."""
+        for side in self.pair.sides:
+            mine = [x for x in self._of(canonical_id) if x.system == side.system]
+            lead = next((x for x in mine if (x.system, x.external_id) == first), None) \
+                or next((x for x in mine if not x.alias), None) \
+                or next((x for x in mine if x.seen is not None), None)
+            for link in mine:
+                if link is lead:
+                    self._keep(replace(link, alias=False, version=""))
+                    self.again.add((link.system, link.external_id))
+                elif not link.alias:
+                    self._keep(_as_alias(link))
 
     def save(self, entries: Entries) -> None:
         """Add what was changed to the entries of a transaction, and take up again what calls for
         it."""
         entries.links += [self._links[place] for place in sorted(self._changed)]
         entries.released += self._released
+        entries.claims.update(self._claims)
         entries.received += [Change(0, self.entity, system, external_id, "", hint=True)
                              for system, external_id in sorted(self.again)]
         self.uow.remove_snapshots(self.pair.name, self.entity, sorted(self._ended))

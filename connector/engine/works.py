@@ -36,13 +36,17 @@ def creation(rules: Rules, group: Group, target: Role, record: Mapping[str, Any]
              reason: str = "", conflicts: Iterable[FieldConflict] = ()) -> Work:
     """A new record at `target`, made from the other side's."""
     given = for_creation(rules, record, target)
-    changes = [FieldChange(name, None, value, "new")
-               for name, value in given.items() if name != "lines"]
-    changes += [FieldChange(f"lines[{line[rules.entity.line_key]}]", None, line, "new")
-                for line in given.get("lines", ())]
-    return Work(group, [action_of(group, ActionKind.CREATE, target, changes=changes,
+    return Work(group, [action_of(group, ActionKind.CREATE, target, changes=all_new(rules, given),
                                   reason=reason, conflicts=conflicts)],
                 {target: Write(Operation.CREATE, given)}, base=given)
+
+
+def all_new(rules: Rules, given: Mapping[str, Any]) -> tuple[FieldChange, ...]:
+    """The changes that a creation makes, field by field and line by line."""
+    return (*(FieldChange(name, None, value, "new")
+              for name, value in given.items() if name != "lines"),
+            *(FieldChange(f"lines[{line[rules.entity.line_key]}]", None, line, "new")
+              for line in given.get("lines", ())))
 
 
 def agreement(rules: Rules, group: Group, revived: Mapping[Role, str] | None = None,

@@ -9,6 +9,7 @@ import pytest
 from connector.bootstrap import open_connector
 from connector.domain.actions import OutcomeKind
 from connector.engine.answers import decision_for
+from connector.errors import RunFailed
 from tests.integration.conftest import ImpatientClock, Pair
 
 VAT = "DE136695976"
@@ -222,3 +223,26 @@ def test_tied_by_hand(pair: Pair) -> None:
         str(other): (True, True)}
     pair.quiet()
     assert names(pair) == (["Kunde", "Kunde neu"], ["Kunde", "Kunde neu"])
+
+
+def test_tied_by_hand_and_parted_again(pair: Pair) -> None:
+    first, second, one, other = two_pairs(pair)
+    pair.engine.join("customer", ("erp", str(other)), ("crm", first))
+    pair.quiet()
+    pair.engine.split("customer", ("crm", second))
+    assert links(pair, first, "crm") == {first: (False, True), str(one): (False, True)}
+    assert links(pair, second, "crm") == {second: (False, True), str(other): (False, True)}
+    pair.quiet()
+    assert names(pair) == (["Kunde", "Kunde neu"], ["Kunde", "Kunde neu"])
+
+
+@pytest.mark.parametrize("parted", ["crm", "erp"])
+def test_two_that_were_made_for_each_other_are_not_parted(pair: Pair, parted: str) -> None:
+    mine = account(pair, "Kunde")
+    pair.sync()
+    (theirs,) = (str(c["id"]) for c in pair.in_erp("customers"))
+    before = links(pair, mine, "crm")
+    with pytest.raises(RunFailed, match="tied to nothing but what was made for it"):
+        pair.engine.split("customer", (parted, mine if parted == "crm" else theirs))
+    assert links(pair, mine, "crm") == before
+    pair.quiet()

@@ -50,6 +50,9 @@ CAUGHT = {
 IN_SCENARIOS = {
     "tied_on_one_side": "answer_lost_on_first_contact_and_spoiled",
     "landed_forgotten": "line_removed_where_it_came_from_after_a_lost_answer",
+    "survivor_claims_nothing": "merged_into_one_that_was_to_be_matched_in_the_crm",
+    "parted_alone": "tied_and_parted_by_hand_in_the_crm",
+    "found_again_untold": "found_again_edited_and_taken_back",
     "lines_by_position": "line_removed_before_one_that_was_edited",
     "cursor_moved_first": "created_in_the_crm",
     "settled_before_the_write": "updated_in_the_crm",

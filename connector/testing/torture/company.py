@@ -101,6 +101,18 @@ class Books(MemorySystem):
         self._end(lambda late: late.until <= self.changes + 1)
         super().delete(object, external_id)
 
+    def merge(self, object: str, external_id: str, into: str) -> None:
+        """Make a record part of another one, as a user would: what refers to it refers to that one
+        from then on."""
+        for name in (external_id, into):
+            self.unlock(object, name)
+        super().merge(object, external_id, into)
+        for child, (link, parent) in PARENTS.items():
+            for row in list(self.objects.get(child, {}).values() if parent == object else ()):
+                if row.payload.get(link) == external_id and not row.deleted:
+                    self.unlock(child, row.external_id)
+                    self.put(child, row.external_id, {link: into})
+
     def hold(self, object: str, external_id: str, commit: Callable[[], Row], lasts: int) -> None:
         """Leave the transaction of the last change open, while `lasts` more are made."""
         self.open.append(Late(object, external_id, self.changes + lasts, commit))

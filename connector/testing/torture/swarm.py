@@ -23,6 +23,7 @@ from connector.testing.alone import alone
 from connector.testing.clock import VirtualClock
 from connector.testing.torture.company import MARK
 from connector.testing.torture.faults import Died, Faults, Rates, Stuck
+from connector.testing.torture.operators import Operators
 from connector.testing.torture.rest import rest, settled
 from connector.testing.torture.users import Crowded
 
@@ -84,6 +85,7 @@ def run_seed(seed: int, store: SqlStore, partitions: int = 1) -> Report:
     faults = Faults(chance, Rates.drawn(chance))
     world = Crowded(chance, faults, store)
     world.division = alone(partitions) if partitions > 1 else None
+    operators = Operators(Random(seed), world)
     rounds = 0
     said = Said()
     structlog.configure(processors=[said])
@@ -92,6 +94,7 @@ def run_seed(seed: int, store: SqlStore, partitions: int = 1) -> Report:
             for _ in range(chance.randint(1, 6)):
                 world.act()
             _attempt(world)
+            operators.act()
         faults.on = False
         world.clock.sleep(10 * max(JUMPS))  # as far as it may have been set back
         world.mend()

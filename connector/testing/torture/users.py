@@ -35,6 +35,8 @@ class Crowded(World):
     def __init__(self, chance: Random, faults: Faults, store: SqlStore) -> None:
         self.chance = chance
         self.webhooks = chance.choice((0.0, 0.3, 1.0))
+        self.tidying = Random(chance.random())  # of its own, so that others do what they did
+        self.merging = self.tidying.choice((0.0, 0.0, 0.03, 0.15))
         super().__init__(faults, store, {role: Kind.drawn(chance) for role in (CRM, ERP)})
 
     def token(self) -> str:
@@ -61,6 +63,8 @@ class Crowded(World):
 
     def act(self) -> None:
         """One thing that some user does."""
+        if self.tidying.random() < self.merging and self._merge():
+            return
         role: Role = self.chance.choice((CRM, ERP))
         entity = self.chance.choice(("customer",) * 4 + ("contact", "quote", "order", "order"))
         object = OBJECTS[role][entity]
@@ -81,11 +85,20 @@ class Crowded(World):
         else:
             self.delete(role, object, self.chance.choice(living))
 
+    def _merge(self) -> bool:
+        """Somebody makes one customer of two; False where there are none to merge."""
+        role: Role = self.tidying.choice((CRM, ERP))
+        living = self.living(role, OBJECTS[role]["customer"])
+        if len(living) > 1:
+            self.merge(role, *self.tidying.sample(living, 2))
+        return len(living) > 1
+
     def _deleted(self, role: Role, object: str) -> list[str]:
         """The records that may be brought back: nothing stands in their place."""
         there = {row.reference for row in self.rows(role, object) if not row.deleted}
         return sorted(row.external_id for row in self.rows(role, object)
-                      if row.deleted and (row.reference is None or row.reference not in there))
+                      if row.deleted and row.merged_into is None
+                      and (row.reference is None or row.reference not in there))
 
     def _edit_both(self, role: Role, entity: str, external_id: str) -> None:
         """Both sides edit one record before the connector sees either, or one deletes it."""

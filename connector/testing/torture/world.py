@@ -62,6 +62,8 @@ class World:
         self.born: set[tuple[Role, str, str]] = set()  # records that a user made
         self.spoiled: set[tuple[Role, str, str]] = set()
         self.unmet: set[tuple[Role, str, str]] = set()  # deleted before the connector knew of them
+        self.alike: set[str] = set()  # VAT numbers that several may have, as a person has said
+        self.parted = False  # whether a record of our making may stand by itself, as a person said
         self.violations: list[str] = []
         self.overtaken = False
         self.division: Division | None = None
@@ -152,6 +154,17 @@ class World:
         self.edits.number += 1
         self.faults.note(f"undelete {role} {object} {external_id}")
         self.hint(role, object, external_id)
+
+    def merge(self, role: Role, external_id: str, into: str) -> None:
+        """A user, who sees both, makes a customer part of another one of its system."""
+        object, system = OBJECTS[role]["customer"], self.systems[role]
+        self.edits.seen |= tokens(dict(system.objects[object][external_id].payload))
+        changes = system.changes
+        system.merge(object, external_id, into)
+        self.edits.number += system.changes - changes
+        self.faults.note(f"merge {role} {object} {external_id} into {into}")
+        for name in (external_id, into):
+            self.hint(role, object, name)
 
     def spoil(self, role: Role, object: str, external_id: str) -> None:
         """Somebody enters what nobody can read."""

@@ -1,0 +1,54 @@
+"""Deletions."""
+
+from __future__ import annotations
+
+from connector.domain.policies import CRM, ERP, Role
+from connector.testing.torture.scenarios.registry import (
+    Run,
+    customer_on_both,
+    on_both_sides,
+    scenario,
+)
+from connector.testing.torture.stage import Stage
+
+
+@on_both_sides
+def deleted_and_deactivated(stage: Stage, role: Role) -> Run:
+    stage.remove(role, "customer", customer_on_both(stage)[role])
+    return stage.sync
+
+
+@on_both_sides
+def deleted_on_either_side(stage: Stage, role: Role) -> Run:
+    customer = customer_on_both(stage)
+    contact = stage.contact(CRM, customer[CRM])
+    stage.agree()
+    stage.remove(role, "contact", stage.both(CRM, "contact", contact)[role])
+    return stage.sync
+
+
+@scenario
+def deleted_on_both_sides(stage: Stage) -> Run:
+    linked = customer_on_both(stage)
+    stage.remove(CRM, "customer", linked[CRM])
+    stage.remove(ERP, "customer", linked[ERP])
+    return stage.sync
+
+
+def _deleted_and_edited(stage: Stage) -> None:
+    linked = customer_on_both(stage)
+    stage.remove(CRM, "customer", linked[CRM])
+    stage.edit(ERP, "customer", linked[ERP], name1=stage.token())
+
+
+@scenario
+def deleted_against_edited(stage: Stage) -> Run:
+    _deleted_and_edited(stage)
+    return stage.sync
+
+
+@scenario
+def deleted_against_edited_decided(stage: Stage) -> Run:
+    _deleted_and_edited(stage)
+    stage.agree()
+    return stage.answer({"take": CRM})

@@ -1,0 +1,114 @@
+"""Records that are one thing, or are not: merges, ties made and parted by hand. And runs that are
+taken back."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from connector.domain.policies import CRM, ERP, Role, other
+from connector.errors import RunFailed, SystemUnreachable
+from connector.testing.torture.company import OBJECTS
+from connector.testing.torture.scenarios.registry import (
+    Run,
+    customer_on_both,
+    on_both_sides,
+    order_on_both,
+    scenario,
+)
+from connector.testing.torture.stage import Stage
+
+
+@on_both_sides
+def merged(stage: Stage, role: Role) -> Run:
+    first, second = customer_on_both(stage, role), customer_on_both(stage, role)
+    stage.contact(role, first[role])
+    stage.agree()
+    stage.merge(role, first[role], second[role])
+    return stage.sync
+
+
+@on_both_sides
+def merged_into_one_that_nobody_knew(stage: Stage, role: Role) -> Run:
+    linked = customer_on_both(stage, role)
+    stage.merge(role, linked[role], stage.customer(role))
+    return stage.sync
+
+
+@on_both_sides
+def merged_into_one_that_was_to_be_matched(stage: Stage, role: Role) -> Run:
+    linked = customer_on_both(stage, other(role))
+    stage.merge(role, linked[role], stage.customer(role, "DE7"))
+    stage.customer(other(role), "DE7")
+    there = len(stage.living(role, OBJECTS[role]["customer"]))
+    stage.at_rest["I2: one that was known was made once more"] = \
+        lambda: len(stage.living(role, OBJECTS[role]["customer"])) == there
+    return stage.sync
+
+
+@on_both_sides
+def tied_by_hand(stage: Stage, role: Role) -> Run:
+    first, second = customer_on_both(stage), customer_on_both(stage, ERP)
+    return lambda: stage.engine().join("customer", (role, first[role]), (role, second[role]))
+
+
+@on_both_sides
+def tied_and_parted_by_hand(stage: Stage, role: Role) -> Run:
+    first, second = customer_on_both(stage), customer_on_both(stage, ERP)
+    stage.engine().join("customer", (role, first[role]), (role, second[role]))
+    stage.agree()
+    stage.at_rest["I2: what was made for one was not parted with it"] = lambda: \
+        stage.both(CRM, "customer", first[CRM]) == first \
+        and stage.both(CRM, "customer", second[CRM]) == second
+
+    def part() -> None:
+        with suppress(RunFailed):  # parted before the process died
+            stage.engine().split("customer", (role, first[role]))
+
+    return part
+
+
+@scenario
+def matched_and_parted_by_hand(stage: Stage) -> Run:
+    mine, theirs = stage.customer(CRM, "DE7"), stage.customer(ERP, "DE7")
+    stage.agree()
+    stage.alike.add("DE7")
+    stage.at_rest["I2: both are one thing still"] = lambda: \
+        stage.both(CRM, "customer", mine)[ERP] != theirs
+
+    def part() -> None:
+        with suppress(RunFailed):  # the ERP's new one was made for the CRM's
+            stage.engine().split("customer", (CRM, mine))
+
+    return part
+
+
+@on_both_sides
+def taken_back(stage: Stage, role: Role) -> Run:
+    linked = customer_on_both(stage)
+    stage.edit(role, "customer", linked[role])
+    stage.customer(role)
+    run = stage.engine().sync(safety_stop=False)
+    return lambda: stage.engine().undo(run.id)
+
+
+@scenario
+def found_again_edited_and_taken_back(stage: Stage) -> Run:
+    customer = customer_on_both(stage)
+    order = stage.document(CRM, "order", customer[CRM])
+    stage.boundaries.once["lost_answer"] = 1
+    with suppress(SystemUnreachable):
+        stage.sync()
+    (made,) = stage.living(ERP, "orders")
+    stage.edit(ERP, "order", made)
+    run = stage.engine().sync(safety_stop=False)
+    stage.at_rest["I3: what somebody had edited was taken back"] = lambda: \
+        made in stage.living(ERP, "orders") and order in stage.living(CRM, "deals")
+    return lambda: stage.engine().undo(run.id)
+
+
+@scenario
+def order_taken_back(stage: Stage) -> Run:
+    order = order_on_both(stage)
+    stage.edit(ERP, "order", order[ERP], items=stage.lines(ERP, "order", order[ERP])[:1])
+    run = stage.engine().sync(safety_stop=False)
+    return lambda: stage.engine().undo(run.id)
