@@ -158,6 +158,7 @@ class World:
     def merge(self, role: Role, external_id: str, into: str) -> None:
         """A user, who sees both, makes a customer part of another one of its system."""
         object, system = OBJECTS[role]["customer"], self.systems[role]
+        system.unlock(object, external_id)
         self.edits.seen |= tokens(dict(system.objects[object][external_id].payload))
         changes = system.changes
         system.merge(object, external_id, into)
