@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from connector.bootstrap import SystemClock
 from connector.domain.ledger import RunState
 from connector.domain.partitions import PartitionState
 from connector.store.open import open_store
@@ -34,7 +35,9 @@ def store(tmp_path: Path) -> Iterator[str]:
 
 
 def scaled(pair: Pair, store: str, scale: str) -> None:
-    """Let the pair keep its state there, and be worked off by others."""
+    """Let the pair keep its state there, and be worked off by others, for whom the run waits by the
+    machine's clock."""
+    pair.connector.clock = SystemClock()
     pair.reconfigure("store: sqlite:///connector.db", f"store: {store}\nscale: {scale}")
 
 
