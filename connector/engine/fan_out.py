@@ -130,12 +130,15 @@ class _FanOut:
 
     def _take_up(self, part: Partition) -> bool:
         """Work a partition off here, unless somebody does."""
-        session = self._session
+        session, moved_at, state = self._session, self._moved_at, self._stood[part.slot]
         done = drain_partition(session.pair, session.store.store, session.clock, part,
                                crash=session.crash, alive=session.keep_alive,
                                in_flight=min(session.in_flight, 1))
         if done:
+            self._stood[part.slot] = PartitionState.DONE
+            self._tell(self._counts())
+            self._moved_at = moved_at  # nobody else has moved
             structlog.get_logger().warning("partition worked off by the run itself",
                                            entity=part.entity, partition=part.slot,
-                                           it_was=self._stood[part.slot].value)
+                                           it_was=state.value)
         return done

@@ -39,6 +39,7 @@ def scaled(pair: Pair, store: str, scale: str) -> None:
     machine's clock."""
     pair.connector.clock = SystemClock()
     pair.reconfigure("store: sqlite:///connector.db", f"store: {store}\nscale: {scale}")
+    pair.reconfigure("level: warning", "level: info")
 
 
 def company(pair: Pair) -> None:
@@ -102,9 +103,11 @@ def test_workers_of_a_work_pool_share_the_work(pair: Pair, store: str,
     all_there(pair)
 
 
+@pytest.mark.timeout(600)
 def test_what_a_killed_worker_leaves_the_run_takes_up(pair: Pair, store: str,
                                                       env: dict[str, str]) -> None:
-    scaled(pair, store, "{by: prefect, work_pool: connector, partitions: 2, at_least: 10}")
+    scaled(pair, store, "{by: prefect, work_pool: connector, partitions: 2, at_least: 10, "
+                        "patience: 60s}")
     company(pair)
     with pool_worker("one", env) as worker, capture_logs() as log:
         eventually_a_pool(env)

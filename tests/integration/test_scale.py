@@ -307,6 +307,27 @@ def test_a_phase_is_tried_again_when_no_worker_is_at_work_any_more(pair: Pair) -
     pair.sound()
 
 
+class Hopeful(Watched):
+    """Workers that may still begin, and never do."""
+
+    def awaits(self, _partition: Partition, /) -> bool:
+        """See the port."""
+        return True
+
+
+def test_the_run_waits_once_for_workers_that_never_begin(pair: Pair) -> None:
+    customers(pair)
+    divided: list[int] = []
+    spread = Hopeful(lambda partitions: divided.append(len(partitions)))
+    patient = Engine(pair.engine.pair, pair.connector.store, pair.connector.clock,
+                     division=Division(lambda: spread, 3, patience=100))
+    begun = pair.connector.clock.now()
+    done(patient.sync(["customer"]))
+    assert divided == [3]
+    waited = pair.connector.clock.now() - begun
+    assert timedelta(seconds=100) < waited < timedelta(seconds=200)
+
+
 def test_little_is_not_divided(pair: Pair) -> None:
     customers(pair)
     divided: list[Partition] = []
