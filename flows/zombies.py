@@ -72,7 +72,9 @@ def _dead(connector: Connector, pair: str, flow_run: FlowRun) -> bool:
     if flow_run.state is None:
         return False
     given = flow_run.parameters
-    run_id = given.get("run") or run_id_of(str(flow_run.id), flow_run.run_count)
+    # Who reports a run, or works on a partition of one, names it.
+    run_id = given.get("run") or given.get("run_id") \
+        or run_id_of(str(flow_run.id), flow_run.run_count)
     with connector.store.begin() as uow:
         run = uow.run(pair, run_id)
     patience = connector.busy(pair, None, given.get("patience")).patience

@@ -18,6 +18,7 @@ from connector.engine.aliases import settle_merges
 from connector.engine.divide import divided
 from connector.engine.partition import drain_partition
 from connector.engine.session import Session
+from connector.errors import RetryLater
 from connector.ports import Spread
 
 BETWEEN_LOOKS = 0.5
@@ -47,7 +48,13 @@ def fan_out(session: Session, entity: str, division: Division) -> bool:
         return False
     parts = _divide(session, entity, division.partitions)
     if parts:
-        _FanOut(session, division, parts).run()
+        try:
+            _FanOut(session, division, parts).run()
+        except RetryLater:
+            # This may be tried again: nobody else may be at work then, or begin late.
+            with session.store.begin() as uow:
+                uow.end_division(session.pair.name)
+            raise
     return True
 
 
@@ -76,12 +83,17 @@ class _FanOut:
         self._written = 0
 
     def run(self) -> None:
-        """Wait until all partitions are done."""
+        """Wait until all partitions are done; where a system goes away, until nobody works on any,
+        for a write on its way can't be held back."""
         self._spread.begin(self._parts)
         try:
             while left := self._left():
                 if not any(self._take_up(part) for part in left if self._abandoned(part)):
                     self._session.clock.sleep(BETWEEN_LOOKS)
+        except RetryLater:
+            while any(self._stood[part.slot] is PartitionState.BEGUN for part in self._left()):
+                self._session.clock.sleep(BETWEEN_LOOKS)
+            raise
         finally:
             self._spread.end()
             self._session.add(self._counts())
@@ -118,11 +130,15 @@ class _FanOut:
 
     def _take_up(self, part: Partition) -> bool:
         """Work a partition off here, unless somebody does."""
-        session = self._session
+        session, moved_at, state = self._session, self._moved_at, self._stood[part.slot]
         done = drain_partition(session.pair, session.store.store, session.clock, part,
-                               crash=session.crash, in_flight=min(session.in_flight, 1))
+                               crash=session.crash, alive=session.keep_alive,
+                               in_flight=min(session.in_flight, 1))
         if done:
+            self._stood[part.slot] = PartitionState.DONE
+            self._tell(self._counts())
+            self._moved_at = moved_at  # nobody else has moved
             structlog.get_logger().warning("partition worked off by the run itself",
                                            entity=part.entity, partition=part.slot,
-                                           it_was=self._stood[part.slot].value)
+                                           it_was=state.value)
         return done

@@ -27,7 +27,12 @@ class PartitionSession(Session):
     what came of it, so that nothing is counted twice, or not at all, where a worker dies."""
 
     partition: Partition = field(kw_only=True)
+    alive: Callable[[], None] = field(kw_only=True)
     batches: list[PartitionSession] = field(default_factory=list)
+
+    def check(self) -> None:
+        """See there: whoever had it begun is told that this goes on, and may stop it."""
+        self.alive()
 
     def for_batch(self) -> Session:
         """See there: each batch counts for itself, for several are in flight."""
@@ -67,13 +72,15 @@ class PartitionSession(Session):
 
 def drain_partition(pair: Pair, store: Store, clock: Clock, partition: Partition, *,
                     crash: Callable[[str], None] = lambda _point: None,
-                    in_flight: int = 1) -> bool:
-    """Work off a partition; False where it is done already or somebody else works on it.
+                    alive: Callable[[], None] = lambda: None, in_flight: int = 1) -> bool:
+    """Work off a partition; False where it is done already, the run has gone on to something else,
+    or somebody else works on it. `alive` is called before every batch and every write, and may
+    raise.
 
     One batch is written at a time (none beside the gathering where `in_flight` is 0), so that what
     hangs on one customer is written in the order in which it was read. What an earlier worker left
-    is verified first. Raises `LeaseLost` where the run has ended or
-    another one has taken over, and what a sync raises: what was not written stays in the inbox.
+    is verified first. Raises `LeaseLost` where the run has ended or another one has taken over, and
+    what a sync raises: what was not written stays in the inbox.
     """
     try:
         token = store.acquire_lease(partition.lease, holder(), LEASE_TTL)
@@ -84,9 +91,9 @@ def drain_partition(pair: Pair, store: Store, clock: Clock, partition: Partition
     try:
         session = PartitionSession(
             pair, PartitionStore(store, partition, token), clock, partition.run_id, crash=crash,
-            in_flight=in_flight, partition=partition)
+            in_flight=in_flight, partition=partition, alive=alive)
         with session.store.begin() as uow:
-            if uow.partition_states(partition.pair).get(partition.slot) is PartitionState.DONE:
+            if uow.partition_state(partition) in (None, PartitionState.DONE):
                 return False
             uow.save_partition(partition, PartitionState.BEGUN)
         structlog.get_logger().info("partition begun", entity=partition.entity)

@@ -20,13 +20,22 @@ class Partitions(Protocol):
 
     def divide(self, parts: Sequence[Partition], changes: Mapping[int, Collection[int]]) -> None:
         """Put changes, by slot, into partitions, which are open then and have counted nothing.
-        Those of an earlier division are no more; a change that is not named is in none."""
+        The division before has ended; a change that is not named is in none."""
         ...
 
     def within(self, partition: Partition) -> None:
         """Narrow this transaction: `pending`, `merges`, `unkeyed` and `unsettled_batches` give
         only what is in the partition; what is received of its entity, and batches that are
         recorded, belong to it."""
+        ...
+
+    def end_division(self, pair: str) -> None:
+        """There are no partitions any more, and whoever works on one has lost its lease. What was
+        in them stays in the inbox."""
+        ...
+
+    def partition_state(self, partition: Partition) -> PartitionState | None:
+        """How one stands; None where it is no more: its run has divided something else since."""
         ...
 
     def partition_states(self, pair: str) -> dict[int, PartitionState]:

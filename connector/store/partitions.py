@@ -14,6 +14,9 @@ from connector.store.inbox import CHANGE, PENDING, InboxRows, as_change
 from connector.store.leases import held
 from connector.store.tables import inbox, leases, partitions
 
+_LEASE = partitions.c.pair + "#" + cast(partitions.c.slot, String)
+"""The name of a partition's lease; see `Partition.lease`."""
+
 
 class PartitionRows(InboxRows):
     """The part of a unit of work about partitions."""
@@ -28,22 +31,33 @@ class PartitionRows(InboxRows):
 
     def divide(self, parts: Sequence[Partition], changes: Mapping[int, Collection[int]]) -> None:
         pair, entity = parts[0].pair, parts[0].entity
+        self.end_division(pair)  # first: who is still at work there holds a lease, then changes
         self.connection.execute(update(inbox).where(
             inbox.c.pair == pair, inbox.c.entity == entity, inbox.c.slot.is_not(None))
             .values(slot=None))
         for slot, ids in changes.items():
             self.execute_among(update(inbox).where(inbox.c.pair == pair).values(slot=slot),
                                inbox.c.id, ids)
-        self.connection.execute(delete(partitions).where(partitions.c.pair == pair))
         self.many(partitions.insert(), [{
             "pair": pair, "slot": part.slot, "run_id": part.run_id, "entity": entity,
             "state": PartitionState.OPEN.value, "account": _packed(Counts())} for part in parts])
 
+    def end_division(self, pair: str) -> None:
+        names = self.connection.execute(select(leases.c.pair).where(leases.c.pair.in_(
+            select(_LEASE).where(partitions.c.pair == pair))).with_for_update()).scalars().all()
+        self.execute_among(update(leases).values(holder="", until=0.0), leases.c.pair, names)
+        self.connection.execute(delete(partitions).where(partitions.c.pair == pair))
+
+    def partition_state(self, partition: Partition) -> PartitionState | None:
+        there = self.connection.execute(select(partitions.c.slot).where(
+            *_is(partition), partitions.c.run_id == partition.run_id,
+            partitions.c.entity == partition.entity)).one_or_none()
+        return None if there is None else self.partition_states(partition.pair)[partition.slot]
+
     def partition_states(self, pair: str) -> dict[int, PartitionState]:
         rows = self.connection.execute(
             select(partitions.c.slot, partitions.c.state, leases.c.holder, leases.c.until)
-            .join_from(partitions, leases, isouter=True, onclause=leases.c.pair == (
-                partitions.c.pair + "#" + cast(partitions.c.slot, String)))
+            .join_from(partitions, leases, isouter=True, onclause=leases.c.pair == _LEASE)
             .where(partitions.c.pair == pair))
         now = self.at.timestamp() if self.at is not None else 0.0
         return {row.slot: PartitionState.LEFT if row.state == PartitionState.BEGUN.value

@@ -106,6 +106,32 @@ class PartitionSuite:
             assert uow.partition_states(P) == {0: PartitionState.OPEN}
             assert uow.counts(P) == Counts()
 
+    def test_a_partition_of_an_earlier_division_is_no_more(self, store: Store) -> None:
+        _divided(store, a=LEFT, b=RIGHT)
+        contacts = Partition(P, "run", "contact", 0, 1)
+        with store.begin() as uow:
+            assert uow.partition_state(RIGHT) is PartitionState.OPEN
+            uow.divide([contacts], {})
+        with store.begin() as uow:
+            assert uow.partition_state(contacts) is PartitionState.OPEN
+            for gone in (LEFT, RIGHT, Partition(P, "another run", "contact", 0, 2)):
+                assert uow.partition_state(gone) is None
+
+    def test_who_works_on_a_partition_has_lost_it_once_the_division_ends(
+            self, store: Store) -> None:
+        _divided(store, a=LEFT, b=RIGHT)
+        of_pair = store.acquire_lease(P, "elsewhere:1", 60)
+        of_left = store.acquire_lease(LEFT.lease, "elsewhere:2", 60)
+        with store.begin() as uow:
+            uow.end_division(P)
+            assert uow.partition_states(P) == {}
+            uow.hold_lease(P, of_pair)
+        with pytest.raises(LeaseLost), store.begin() as uow:
+            uow.hold_lease(LEFT.lease, of_left)
+        with pytest.raises(LeaseLost):
+            store.renew_lease(LEFT.lease, of_left, 60)
+        assert _pending(store, None) == ["a", "b"]
+
     def test_batches_are_unsettled_for_the_partition_that_began_them(self, store: Store) -> None:
         with store.begin() as uow:
             uow.record_batch(P, "run", _batch("whole"))

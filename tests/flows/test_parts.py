@@ -12,6 +12,7 @@ import pytest
 import requests
 import responses
 from responses.matchers import header_matcher
+from structlog.testing import capture_logs
 
 from connector.config import ScheduleConfig
 from connector.domain.actions import OutcomeKind, Tally
@@ -147,12 +148,12 @@ def test_a_report_proves_who_it_is(server: responses.RequestsMock, name: str, va
     assert header_matcher({"Authorization": sent})(server.calls[0].request)[0]
 
 
-def test_a_server_that_is_away_is_said_and_does_no_harm(
-        capsys: pytest.CaptureFixture[str]) -> None:
-    with responses.RequestsMock() as mocked:
+def test_a_server_that_is_away_is_said_and_does_no_harm() -> None:
+    with responses.RequestsMock() as mocked, capture_logs() as log:
         mocked.post(f"{API}/flows/", body=requests.ConnectionError("no"))
         Report(API, "sync", "main", "r1", "c").end(run(), None)
-    assert "not shown in Prefect" in "".join(capsys.readouterr())
+    assert [(entry["event"], entry["log_level"], entry["api"]) for entry in log] \
+        == [("not shown in Prefect", "warning", API)]
 
 
 def test_nobody_waits_for_a_server_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:

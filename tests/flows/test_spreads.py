@@ -7,8 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -16,14 +15,14 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from connector.bootstrap import SystemClock
 from connector.domain.ledger import RunState
 from connector.domain.partitions import PartitionState
 from connector.store.open import open_store
-from tests.flows.test_sync_flow import prefect_server
+from tests import postgres
 from tests.integration.conftest import Pair
-from tests.postgres import server
+from tests.integration.test_serve import eventually
 
-__all__ = ["prefect_server"]
 pytestmark = pytest.mark.slow
 CUSTOMERS = 60
 
@@ -31,13 +30,16 @@ CUSTOMERS = 60
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[str]:
     """A PostgreSQL store of its own."""
-    with server(tmp_path / "postgres") as url:
+    with postgres.server(tmp_path / "postgres") as url:
         yield url
 
 
 def scaled(pair: Pair, store: str, scale: str) -> None:
-    """Let the pair keep its state there, and be worked off by others."""
+    """Let the pair keep its state there, and be worked off by others, for whom the run waits by the
+    machine's clock."""
+    pair.connector.clock = SystemClock()
     pair.reconfigure("store: sqlite:///connector.db", f"store: {store}\nscale: {scale}")
+    pair.reconfigure("level: warning", "level: info")
 
 
 def company(pair: Pair) -> None:
@@ -76,9 +78,9 @@ def pool_worker(name: str, env: dict[str, str]) -> Iterator[subprocess.Popen[byt
 
 
 @pytest.fixture
-def env(prefect_server: str, tmp_path: Path) -> dict[str, str]:
+def env(server: str, tmp_path: Path) -> dict[str, str]:
     """The environment of whoever works with the Prefect server."""
-    return {**os.environ, "PREFECT_API_URL": prefect_server, "PREFECT_WORKER_QUERY_SECONDS": "1",
+    return {**os.environ, "PREFECT_API_URL": server, "PREFECT_WORKER_QUERY_SECONDS": "1",
             "PREFECT_HOME": str(tmp_path / "prefect"), "PYTHONPATH": str(Path.cwd())}
 
 
@@ -101,9 +103,11 @@ def test_workers_of_a_work_pool_share_the_work(pair: Pair, store: str,
     all_there(pair)
 
 
+@pytest.mark.timeout(600)
 def test_what_a_killed_worker_leaves_the_run_takes_up(pair: Pair, store: str,
                                                       env: dict[str, str]) -> None:
-    scaled(pair, store, "{by: prefect, work_pool: connector, partitions: 2, at_least: 10}")
+    scaled(pair, store, "{by: prefect, work_pool: connector, partitions: 2, at_least: 10, "
+                        "patience: 60s}")
     company(pair)
     with pool_worker("one", env) as worker, capture_logs() as log:
         eventually_a_pool(env)
@@ -129,7 +133,7 @@ def test_without_a_worker_the_run_works_alone(pair: Pair, store: str, env: dict[
 
 
 def test_workers_of_a_dask_cluster_share_the_work(pair: Pair, store: str,
-                                                  prefect_server: str) -> None:
+                                                  server: str) -> None:
     pytest.importorskip("prefect_dask")
     scaled(pair, store, "{by: dask, workers: 2, partitions: 2, at_least: 10}")
     company(pair)
@@ -148,7 +152,7 @@ def kill_once_begun(worker: subprocess.Popen[bytes], store: str, pair: Pair) -> 
         with kept.begin() as uow:
             return PartitionState.BEGUN in uow.partition_states("main").values()
 
-    eventually(begun)
+    eventually(begun, 240)
     kept.close()
     family = subprocess.run(["ps", "-o", "pid=", "--ppid", str(worker.pid)], capture_output=True,
                             text=True, check=False).stdout.split()
@@ -161,12 +165,4 @@ def eventually_a_pool(env: dict[str, str]) -> None:
     """Wait until a worker has made the work pool."""
     eventually(lambda: subprocess.run(
         [sys.executable, "-m", "prefect", "work-pool", "inspect", "connector"], env=env,
-        capture_output=True, check=False).returncode == 0)
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    """Wait until it holds."""
-    deadline = time.monotonic() + 240
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+        capture_output=True, check=False).returncode == 0, 240)

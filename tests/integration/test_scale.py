@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import pytest
@@ -13,12 +14,20 @@ from sqlalchemy import select
 
 from connector.bootstrap import open_connector
 from connector.config import read_config
+from connector.domain.actions import OutcomeKind
 from connector.domain.ledger import Run, RunState
-from connector.domain.partitions import Partition
+from connector.domain.partitions import Partition, PartitionState
 from connector.engine.fan_out import Division
 from connector.engine.partition import drain_partition
+from connector.engine.phases import Phase, at_once
 from connector.engine.run import Engine
-from connector.errors import ConfigInvalid, LeaseLost, SystemUnreachable
+from connector.errors import (
+    ConfigInvalid,
+    LeaseHeld,
+    LeaseLost,
+    RunCancelled,
+    SystemUnreachable,
+)
 from connector.ports import Store
 from connector.store.tables import inbox
 from connector.testing.alone import Alone
@@ -26,6 +35,7 @@ from tests.integration.conftest import Pair, dying
 from tests.integration.trade import goods
 
 CUSTOMERS = 7
+T = TypeVar("T")
 
 
 class Watched(Alone):
@@ -40,18 +50,23 @@ class Watched(Alone):
 
 
 def engine(pair: Pair, spread: Alone | None = None, partitions: int = 3, at_least: int = 1,
-           crash: Callable[[str], None] = lambda _point: None) -> Engine:
+           crash: Callable[[str], None] = lambda _point: None, phase: Phase = at_once) -> Engine:
     """The pair's engine, working in partitions."""
     return Engine(pair.engine.pair, pair.connector.store, pair.connector.clock, crash=crash,
-                  division=Division(lambda: spread or Alone(), partitions, at_least))
+                  phase=phase, division=Division(lambda: spread or Alone(), partitions, at_least))
+
+
+def customers(pair: Pair) -> list[str]:
+    """Customers in the CRM; their IDs there."""
+    return [pair.crm("POST", "accounts", {"name": f"Company {n}",
+                                          "vatNumber": f"DE{136695976 + n}"})["id"]
+            for n in range(CUSTOMERS)]
 
 
 def company(pair: Pair) -> None:
     """Customers with people and quotes at them, all in the CRM."""
     product, _ = goods(pair)
-    for n in range(CUSTOMERS):
-        account = pair.crm("POST", "accounts", {"name": f"Company {n}",
-                                                "vatNumber": f"DE{136695976 + n}"})["id"]
+    for n, account in enumerate(customers(pair)):
         for k in range(2):
             pair.crm("POST", "contacts", {"accountId": account, "lastName": f"Person {n}-{k}",
                                           "email": f"p{n}.{k}@company{n}.example"})
@@ -124,9 +139,9 @@ def test_what_hangs_on_one_customer_is_in_one_partition(pair: Pair) -> None:
 def test_what_a_dead_process_leaves_is_taken_up(pair: Pair, point: str) -> None:
     company(pair)
     with pytest.raises(KeyboardInterrupt):
-        engine(pair, crash=dying(point, 4)).sync()
+        engine(pair, partitions=2, crash=dying(point, 4)).sync()
     pair.connector.clock.sleep(120)  # the leases of the dead one run out
-    done(engine(pair).sync())
+    done(engine(pair, partitions=2).sync())
     pair.quiet()
     pair.sound()
     held = in_erp(pair)
@@ -147,10 +162,10 @@ def worker(pair: Pair, crash: Callable[[str], None]) -> Callable[[Sequence[Parti
 @pytest.mark.parametrize("point", ["intents recorded", "after write", "results not kept",
                                    "results kept"])
 def test_a_worker_that_dies_is_counted_for_exactly_once(pair: Pair, point: str) -> None:
-    company(pair)
+    accounts = customers(pair)
     pair.sync()
-    for account in pair.in_crm("accounts"):
-        pair.crm("PATCH", f"accounts/{account['id']}", {"city": "Bonn"})
+    for account in accounts:
+        pair.crm("PATCH", f"accounts/{account}", {"city": "Bonn"})
     run = engine(pair, Watched(worker(pair, dying(point, 1)))).sync(["customer"])
     told = done(run)
     assert told["tallies"]["customer", "crm"][0] >= CUSTOMERS
@@ -161,18 +176,21 @@ def test_a_worker_that_dies_is_counted_for_exactly_once(pair: Pair, point: str) 
 
 
 def test_a_worker_whose_run_has_ended_writes_nothing(pair: Pair) -> None:
-    company(pair)
+    customers(pair)
     kept: list[Partition] = []
     engine(pair, Watched(kept.extend)).sync()
-    before = in_erp(pair)
+    for account in pair.in_crm("accounts"):
+        pair.crm("PATCH", f"accounts/{account['id']}", {"city": "Bonn"})
+    pair.engine.plan()  # reads that into the inbox
+    before = in_erp(pair), pair.in_erp("customers")
     for late in kept:
         with pytest.raises(LeaseLost):
             drain_partition(pair.engine.pair, pair.connector.store, pair.connector.clock, late)
-    assert in_erp(pair) == before
+    assert (in_erp(pair), pair.in_erp("customers")) == before
 
 
 def test_two_never_work_on_one_partition(pair: Pair) -> None:
-    company(pair)
+    customers(pair)
     found = []
 
     def look(partitions: Sequence[Partition]) -> None:
@@ -187,7 +205,7 @@ def test_two_never_work_on_one_partition(pair: Pair) -> None:
 
 
 def test_the_run_meets_the_error_of_its_workers(pair: Pair) -> None:
-    company(pair)
+    customers(pair)
     pair.session.post(f"{pair.erp_url}/_faults", timeout=9, json=[
         {"kind": "fail_before", "match": {"method": "POST", "path": "/v1/customers"},
          "times": 999, "status": 503}])
@@ -196,11 +214,122 @@ def test_the_run_meets_the_error_of_its_workers(pair: Pair) -> None:
     pair.session.delete(f"{pair.erp_url}/_faults", timeout=9)
     done(engine(pair).sync())
     pair.quiet()
-    assert len(in_erp(pair)["orders"]) == CUSTOMERS
+    assert len(in_erp(pair)["customers"]) == CUSTOMERS
+
+
+def test_who_begins_late_has_nothing_to_do_with_what_is_divided_by_then(pair: Pair) -> None:
+    account = customers(pair)[0]
+    pair.crm("POST", "contacts", {"accountId": account, "lastName": "Person",
+                                  "email": "p@company.example"})
+    first: list[Partition] = []
+    found = []
+
+    def look(partitions: Sequence[Partition]) -> None:
+        first[:] = first or partitions[:1]
+        if partitions[0].entity == "contact" and not found:
+            found.append(drain_partition(pair.engine.pair, pair.connector.store,
+                                         pair.connector.clock, first[0]))
+            with pair.connector.store.begin() as uow:
+                found.append(uow.partition_states("main"))
+
+    run = engine(pair, Watched(look)).sync()
+    assert first[0].entity == "customer"
+    assert found == [False, {0: PartitionState.OPEN}]
+    assert run.tallies["contact", "crm"].outcomes[OutcomeKind.CREATED] == 1
+    pair.sound()
+
+
+def test_the_run_holds_its_lease_while_it_works_on_a_partition(pair: Pair) -> None:
+    customers(pair)
+    slow = {"intents recorded": 40, "after write": 40}
+    asked = []
+
+    def crash(point: str) -> None:
+        pair.connector.clock.sleep(slow.get(point, 0))
+        if point == "results not kept":
+            with pytest.raises(LeaseHeld):
+                pair.connector.store.acquire_lease("main", "elsewhere:1", 60)
+            asked.append(point)
+
+    done(engine(pair, partitions=1, crash=crash).sync())
+    assert asked
+    pair.sound()
+
+
+def test_a_run_is_stopped_while_it_works_on_a_partition(pair: Pair) -> None:
+    customers(pair)
+
+    def crash(point: str) -> None:
+        if point == "intents recorded":
+            stopped.cancel()
+
+    stopped = engine(pair, crash=crash)
+    with pytest.raises(RunCancelled):
+        stopped.sync()
+    assert pair.in_erp("customers") == []
+    pair.connector.clock.sleep(120)
+    pair.sync()
+    assert len(pair.in_erp("customers")) == CUSTOMERS
+
+
+def test_a_phase_is_tried_again_when_no_worker_is_at_work_any_more(pair: Pair) -> None:
+    customers(pair)
+    parts: list[Partition] = []
+    late: list[bool] = []
+
+    def a_worker_begins(partitions: Sequence[Partition]) -> None:
+        if not parts:
+            parts.extend(partitions)
+            store: Store = pair.connector.store
+            store.acquire_lease(partitions[1].lease, "elsewhere:1", 60)
+            with store.begin() as uow:
+                uow.save_partition(partitions[1], PartitionState.BEGUN)
+
+    def patient(_name: str, work: Callable[[], T]) -> T:
+        try:
+            return work()
+        except SystemUnreachable:
+            pair.session.delete(f"{pair.erp_url}/_faults", timeout=9)
+            assert pair.connector.clock.now() - begun > timedelta(seconds=60)
+            late.extend(drain_partition(pair.engine.pair, pair.connector.store,
+                                        pair.connector.clock, part) for part in parts)
+            return work()
+
+    pair.session.post(f"{pair.erp_url}/_faults", timeout=9, json=[
+        {"kind": "fail_before", "match": {"method": "POST", "path": "/v1/customers"},
+         "times": 999, "status": 503}])
+    begun = pair.connector.clock.now()
+    run = engine(pair, Watched(a_worker_begins), phase=patient).sync()
+    assert late == [False] * 3
+    assert done(run)["tallies"]["customer", "crm"][0] == CUSTOMERS
+    assert all(tally.accounted for tally in run.tallies.values())
+    assert len(pair.in_erp("customers")) == CUSTOMERS
+    pair.sound()
+
+
+class Hopeful(Watched):
+    """Workers that may still begin, and never do."""
+
+    def awaits(self, _partition: Partition, /) -> bool:
+        """See the port."""
+        return True
+
+
+def test_the_run_waits_once_for_workers_that_never_begin(pair: Pair) -> None:
+    customers(pair)
+    divided: list[int] = []
+    spread = Hopeful(lambda partitions: divided.append(len(partitions)))
+    patient = Engine(pair.engine.pair, pair.connector.store, pair.connector.clock,
+                     division=Division(lambda: spread, 3, patience=100))
+    begun = pair.connector.clock.now()
+    done(patient.sync(["customer"]))
+    assert divided == [3]
+    waited = pair.connector.clock.now() - begun
+    assert timedelta(seconds=100) < waited < timedelta(seconds=200)
 
 
 def test_little_is_not_divided(pair: Pair) -> None:
-    company(pair)
+    customers(pair)
     divided: list[Partition] = []
     engine(pair, Watched(divided.extend), at_least=1000).sync()
     assert divided == []
