@@ -41,9 +41,9 @@ torture: .venv/develop
 	$(BIN)/python -m connector.testing.torture --seeds $(SEEDS) --minutes $(MINUTES)
 	$(BIN)/python -m tests.postgres connector.testing.torture --seeds $(SEEDS_POSTGRESQL) --processes 1
 
-# Schedules, workers, cancellation and killed flow runs, with a real Prefect server: two minutes.
+# Schedules, workers, cancellation and killed flow runs, with a real Prefect server: some minutes.
 flows: .venv/develop
-	$(BIN)/pytest -m slow tests/flows/test_worker.py tests/flows/test_schedules.py
+	$(BIN)/pytest -m slow tests/flows --ignore tests/flows/test_spreads.py
 
 # Kills real processes with -9 while people work in both systems, on either store.
 kills: .venv/develop

@@ -220,6 +220,7 @@ def test_a_server_that_is_not_there_is_said(pair: Pair, server: str,
         deploy(pair.connector, "one")
 
 
+@pytest.mark.slow
 def test_a_schedule_fires(pair: Pair, server: str, tmp_path: Path) -> None:
     pair.crm("POST", "accounts", {"name": "Aurora"})
     configure(pair, "{every: 10s, entities: [customer]}")
