@@ -106,10 +106,11 @@ ASSIGNED = ("number", "credit_limit", "balance", "payment_terms", "on_hold")
 
 
 def without_assigned(folder: Path) -> Path:
-    """A folder with the CRM's customer mapping, less the fields that the ERP assigns."""
-    lines = (shipped("mappings") / "native_crm" / "customer.yaml").read_text(encoding="utf-8")
+    """A folder with the CRM's customer mapping, less the fields that the ERP assigns and without a
+    place for how a record stands: a load that writes nothing to the CRM."""
+    text = (shipped("mappings") / "native_crm" / "customer.yaml").read_text(encoding="utf-8")
     kept, skipping = [], False
-    for line in lines.splitlines():
+    for line in text.partition("sync_state:")[0].splitlines():
         if line.startswith("  ") and not line.startswith("   "):
             skipping = line.strip().split(":")[0] in ASSIGNED
         if not skipping:

@@ -26,6 +26,7 @@ from connector.store.links import LinkRows
 from connector.store.outbox import OutboxRows
 from connector.store.partitions import PartitionRows
 from connector.store.tending import TENDED, checkpoints
+from connector.store.told import ToldRows
 
 DURABLE = "durable"
 """An engine's option: what its transactions keep outlives a power cut, on SQLite too."""
@@ -33,7 +34,7 @@ _GIVEN_UP = ("40001", "40P01")  # PostgreSQL: serialization failure, deadlock
 
 
 class SqlUnitOfWork(PartitionRows, HintRows, LinkRows, OutboxRows, LedgerRows, LeaseRows,
-                    ConnectionRows, AlertRows):
+                    ConnectionRows, AlertRows, ToldRows):
     """All reading and writing within one transaction."""
 
 
