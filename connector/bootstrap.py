@@ -177,21 +177,12 @@ class Connector:
         not its server's own."""
         untold = [side.system for side in pair.sides
                   if not side.adapter.capabilities.change_times]
-        moved = {entity: side.system for side in pair.sides for entity in pair.entities
-                 if side.mappings[entity].state}
         for entity, conf in self.config.pairs[pair.name].entities.items():
             asking = [(["conflict"], conf.conflict), *((["fields", name, "conflict"], f.conflict)
                                                        for name, f in conf.fields.items())]
             for where, conflict in asking:
-                if not isinstance(conflict, NewerWinsConfig):
-                    continue
-                key = ["pairs", pair.name, "entities", entity, *where]
-                if entity in moved:
-                    raise self.file.invalid(
-                        key, f"{'.'.join(key)}: newer_wins can't be decided: what the records of "
-                        f"{moved[entity]} are told moves their times of change.",
-                        "Use another rule, or take sync_state out of the pair or of the mapping.")
-                if untold:
+                if untold and isinstance(conflict, NewerWinsConfig):
+                    key = ["pairs", pair.name, "entities", entity, *where]
                     raise self.file.invalid(
                         key, f"{'.'.join(key)}: newer_wins can't be decided: {untold[0]} gives no "
                         "time of change that can be trusted for every record.",

@@ -26,13 +26,15 @@ class SyncState(StrEnum):
 class Told:
     """What a record was last told; `state` is empty where it never was, `since` when that began
     (UTC), None where its system has refused to be told. One that is `due` is told anew, though it
-    stands as before: it was carried over since."""
+    stands as before: it was carried over since. `moved_to` is the version that the record had then,
+    if nothing else had changed; empty where that isn't known."""
 
     external_id: str
     state: str = ""
     reason: str = ""
     since: datetime | None = None
     due: bool = False
+    moved_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)

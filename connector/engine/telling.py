@@ -31,6 +31,7 @@ from connector.ports import UnitOfWork
 from connector.tracing import span
 
 _AWAY = {WriteStatus.RETRY, WriteStatus.UNKNOWN}
+_REFUSED = {WriteStatus.REJECTED, WriteStatus.GONE}
 
 
 def tells(session: Session, entities: Collection[str]) -> bool:
@@ -145,28 +146,22 @@ class _Telling:
               news: Mapping[str, Standing | None], links: Mapping[str, Link]) -> None:
         """Keep what was told. A record that is gone, or whose system refuses it, is left alone
         until it stands otherwise."""
-        told, forgotten = list[Told](), list[str]()
-        written: list[tuple[Intent, RemoteRecord]] = []
-        for intent, result in zip(intents, results, strict=True):
-            ext = intent.external_id or ""
-            now = news[ext]
-            if result.status is WriteStatus.UPDATED and result.record is not None:
-                written.append((intent, result.record))
-            elif result.status not in (WriteStatus.GONE, WriteStatus.REJECTED):
-                continue
-            if now is None:
-                forgotten.append(ext)
-            else:
-                told.append(Told(ext, now.state, now.reason, None if result.record is None
-                                 else self.now))
+        written = [(intent, result.record) for intent, result in zip(intents, results, strict=True)
+                   if result.status is WriteStatus.UPDATED and result.record is not None]
+        settled = {intent.external_id or "": None for intent, result in zip(
+            intents, results, strict=True) if result.status in _REFUSED} | {
+            record.external_id: self.now for _, record in written}
         refused = sum(result.status is WriteStatus.REJECTED for result in results)
         if refused:
             structlog.get_logger().warning("sync state refused", entity=self.entity,
                                            system=self.side.system, records=refused)
         with self.session.store.begin() as uow:
-            uow.save_told(*self.at, told)
-            uow.forget_told(*self.at, forgotten)
-            uow.restamp(*self.at, self._unchanged(uow, written, links))
+            moved = self._unchanged(uow, written, links)
+            uow.restamp(*self.at, moved)
+            uow.save_told(*self.at, [
+                Told(ext, now.state, now.reason, at, moved_to=moved.get(ext, ("", ""))[1])
+                for ext, at in settled.items() if (now := news[ext]) is not None])
+            uow.forget_told(*self.at, [ext for ext in settled if news[ext] is None])
         self.session.crash("told")
         self.session.count_told(self.entity, self.side.role, len(written))
 

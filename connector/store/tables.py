@@ -237,6 +237,7 @@ told = Table(
     Column("reason", Text, nullable=False),
     Column("since", String(40)),
     Column("due", Boolean, nullable=False),
+    Column("moved_to", Text, nullable=False),
     Index("told_due", "pair", "entity", "system", sqlite_where=text("due OR state != 'in_sync'"),
           postgresql_where=text("due OR state != 'in_sync'")),
     sqlite_with_rowid=False,

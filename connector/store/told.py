@@ -28,7 +28,8 @@ from connector.store.inbox import WAITING
 from connector.store.rows import Rows
 from connector.store.tables import dead_letters, inbox, links, told
 
-_TOLD = (told.c.external_id, told.c.state, told.c.reason, told.c.since, told.c.due)
+_TOLD = (told.c.external_id, told.c.state, told.c.reason, told.c.since, told.c.due,
+         told.c.moved_to)
 _KEY = ("pair", "entity", "system", "external_id")
 _BEGUN = ""
 """Stands for no record, but for that telling has begun."""
@@ -43,12 +44,12 @@ class ToldRows(Rows):
             return
         known = select(told.c.external_id).where(*self._of(pair, entity, system))
         linked = select(links.c.pair, links.c.entity, links.c.system, links.c.external_id,
-                        literal(""), literal(""), true()).where(
+                        literal(""), literal(""), true(), literal("")).where(
             links.c.pair == pair, links.c.entity == entity, links.c.system == system,
             links.c.alias.is_(False), links.c.seen.is_not(None),
             links.c.external_id.not_in(known))
         self.connection.execute(told.insert().from_select(
-            [*_KEY, "state", "reason", "due"], linked))
+            [*_KEY, "state", "reason", "due", "moved_to"], linked))
         self.connection.execute(update(told).where(
             *self._of(pair, entity, system), told.c.since.is_(None)).values(due=True))
         self.save_told(pair, entity, system, [Told(_BEGUN, SyncState.IN_SYNC)])
@@ -56,10 +57,10 @@ class ToldRows(Rows):
     def to_tell(self, pair: str, records: Collection[tuple[str, str, str]], *,
                 anew: bool) -> None:
         rows = [{"pair": pair, "entity": entity, "system": system, "external_id": external_id,
-                 "state": "", "reason": "", "since": None, "due": True}
+                 "state": "", "reason": "", "since": None, "due": True, "moved_to": ""}
                 for entity, system, external_id in records]
         if anew:
-            self.upsert(told, rows, _KEY, keep=("state", "reason", "since"))
+            self.upsert(told, rows, _KEY, keep=("state", "reason", "since", "moved_to"))
         else:
             self.insert_new(told, rows, _KEY)
 
@@ -79,7 +80,8 @@ class ToldRows(Rows):
         self.upsert(told, [{
             "pair": pair, "entity": entity, "system": system, "external_id": t.external_id,
             "state": str(t.state), "reason": readable(t.reason),
-            "since": moment(t.since) if t.since else None, "due": t.due} for t in saved], _KEY)
+            "since": moment(t.since) if t.since else None, "due": t.due,
+            "moved_to": t.moved_to} for t in saved], _KEY)
 
     def forget_told(self, pair: str, entity: str, system: str,
                     external_ids: Collection[str]) -> None:
@@ -129,7 +131,7 @@ class ToldRows(Rows):
 
 
 def _told(row: Row[Any]) -> Told:
-    return Told(row[0], row[1], row[2], instant(row[3]), row[4])
+    return Told(row[0], row[1], row[2], instant(row[3]), row[4], row[5])
 
 
 def _restamping(table: Table, key: Column[Any]) -> Update:

@@ -7,10 +7,15 @@ from typing import Any
 
 import pytest
 
-from connector.domain.ledger import Run
+from connector.bootstrap import open_connector
+from connector.domain.ledger import ConflictState, Run
+from connector.domain.records import Batch, WriteResult, WriteStatus
+from connector.engine import telling
 from connector.engine.run import Engine
+from connector.errors import ConfigInvalid
 from tests.integration.conftest import Pair, dying
 
+ASKED = "    sync_state: [crm]\n"
 ACME = {"name": "Acme GmbH", "vatNumber": "DE136695976", "email": "office@acme.example"}
 
 
@@ -162,3 +167,118 @@ def test_records_linked_before_there_was_a_place_are_told_once(pair: Pair,
     assert told(pair.sync()) == 1
     assert shown(pair) == ("in_sync", None)
     quiet(pair)
+
+
+def test_all_that_is_linked_is_told_once_a_pair_asks_for_it(pair: Pair) -> None:
+    pair.reconfigure(ASKED, "")
+    for number in range(3):
+        pair.crm("POST", "accounts", {"name": f"Company {number}"})
+    pair.sync()
+    assert {account["syncState"] for account in pair.in_crm("accounts")} == {None}
+    with pair.connector.store.begin() as uow:
+        assert uow.told("main", "customer", "crm", [a["id"] for a in pair.in_crm("accounts")]) == {}
+        assert uow.untold("main", "customer", "crm") == {}
+    pair.reconfigure("    entities:\n", ASKED + "    entities:\n")
+    pair.edit_erp("customers", 1, address={"town": "Bremen"})  # told by the write that carries it
+    run = pair.sync()
+    assert (run.writes, told(run)) == ({("customer", "crm", "update"): 1}, 2)
+    assert {account["syncState"] for account in pair.in_crm("accounts")} == {"in_sync"}
+    quiet(pair)
+
+
+def test_what_was_linked_while_nobody_was_told_is_found_by_a_reconcile(
+        pair: Pair, acme: dict[str, Any]) -> None:
+    pair.reconfigure(ASKED, "")
+    other = pair.crm("POST", "accounts", {"name": "Other"})
+    pair.sync()
+    pair.reconfigure("    entities:\n", ASKED + "    entities:\n")
+    assert told(pair.sync()) == 0
+    run, drift = pair.engine.reconcile()
+    assert (told(run), drift.total) == (1, 0)
+    assert shown(pair, "accounts", other["id"]) == ("in_sync", None)
+    assert pair.crm("GET", f"accounts/{acme['id']}") == acme
+    quiet(pair)
+
+
+def test_a_pair_that_does_not_ask_looks_for_no_place(pair: Pair, acme: dict[str, Any],
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    pair.reconfigure(ASKED, "")
+
+    def described(*_args: object) -> None:
+        raise AssertionError("nobody asked for it")
+
+    monkeypatch.setattr(pair.connector.adapter("crm"), "describe", described)
+    monkeypatch.setattr(telling._Telling, "all", described)
+    pair.edit_erp("customers", 1, address={"town": "Bremen"})
+    pair.crm("PATCH", f"accounts/{acme['id']}", {"phone": "+49 30 2"})
+    pair.crm("POST", "accounts", {"name": "Broken", "email": "nobody"})
+    assert told(pair.sync()) == 0
+    now = pair.crm("GET", f"accounts/{acme['id']}")
+    assert (now["city"], now["syncedAt"]) == ("Bremen", acme["syncedAt"])
+
+
+def test_what_a_system_refuses_to_be_told_is_left_alone_until_it_stands_otherwise(
+        pair: Pair, acme: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def refusing(_session: object, _role: object, batch: Batch) -> list[WriteResult]:
+        asked.append(len(batch.intents))
+        return [WriteResult(WriteStatus.REJECTED, error="no") for _ in batch.intents]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(telling, "write", refusing)
+        pair.crm("PATCH", f"accounts/{acme['id']}", {"email": "nobody"})
+        pair.sync()
+        pair.sync()
+        assert asked == [1]
+    assert told(pair.sync()) == 0
+    assert told(pair.engine.reconcile()[0]) == 1
+    assert shown(pair)[0] == "failed"
+    quiet(pair)
+
+
+def test_of_what_stands_as_it_was_told_nothing_is_read(pair: Pair, acme: dict[str, Any],
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    pair.crm("PATCH", f"accounts/{acme['id']}", {"email": "nobody"})
+    pair.sync()
+    looked_at: list[object] = []
+    monkeypatch.setattr(telling._Telling, "_some",
+                        lambda _self, ids, _stand: looked_at.append(ids))
+    pair.sync()
+    assert looked_at == []
+
+
+def test_when_a_user_changed_what_was_told_meanwhile_is_not_guessed(
+        pair: Pair, acme: dict[str, Any]) -> None:
+    manual = "        match: [vat_number]\n        conflict: manual\n"
+    pair.reconfigure(manual, manual.replace("manual", "{newer_wins: {tie: crm, within: 0}}"))
+    pair.crm("PATCH", f"accounts/{acme['id']}", {"email": "nobody"})
+    pair.sync()
+    assert shown(pair)[0] == "failed"  # told after the user's edit: that is when it changed last
+    pair.edit_erp("customers", 1, mail="erp@acme.example")
+    with pair.connector.store.begin() as uow:
+        (letter,) = uow.dead_letters("main")
+    pair.engine.replay_edited(letter, {**letter.payload, "email": "crm@acme.example"}, "mended")
+    (asked,) = pair.conflicts(ConflictState.OPEN)
+    assert (asked.path, asked.crm, asked.erp) == ("email", "crm@acme.example", "erp@acme.example")
+
+
+@pytest.mark.parametrize(("given", "said"), [
+    ("[crm, erp]", "sync_state: the records of erp have no room for how they stand."),
+    ("[nobody]", "input should be 'crm' or 'erp'")])
+def test_a_side_that_can_t_be_told_is_refused(pair: Pair, given: str, said: str) -> None:
+    text = pair.config.read_text(encoding="utf-8")
+    pair.config.write_text(text.replace(ASKED, f"    sync_state: {given}\n"))
+    with pytest.raises(ConfigInvalid) as refused:
+        open_connector(pair.config).pair("main")
+    assert said in str(refused.value)
+
+
+def test_a_side_whose_mappings_say_nowhere_is_refused(pair: Pair) -> None:
+    from_here = pair.config.read_text(encoding="utf-8")
+    before, _, after = from_here.partition("      customer:\n")
+    pair.config.write_text(before, encoding="utf-8")  # products alone
+    assert after
+    with pytest.raises(ConfigInvalid) as refused:
+        open_connector(pair.config).pair("main")
+    assert "sync_state: no mapping of crm gives it a place." in str(refused.value)

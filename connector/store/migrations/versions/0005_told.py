@@ -22,6 +22,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("since", sa.String(length=40), nullable=True),
         sa.Column("due", sa.Boolean(), nullable=False),
+        sa.Column("moved_to", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("pair", "entity", "system", "external_id"),
         sqlite_with_rowid=False
     )
