@@ -158,8 +158,7 @@ def explain(
                       r["run"], r["at"]) for r in chosen])
     for place in told:
         why = f": {place['reason']}" if place["reason"] else ""
-        when = f"was told {_short(place['since'])}" if place["since"] else "refused to be told"
-        say(f"{place['record']} of the {place['in']} {when} that it is "
+        say(f"{place['record']} of the {place['in']} was told {_short(place['since'])} that it is "
             f"{place['state'].replace('_', ' ')}{why}")
 
 
@@ -174,7 +173,7 @@ def _told(connector: Connector, pair: str | None, entity: str,
             ids = uow.external_ids(name, entity, system, [canonical_id]).values()
             found += [{"in": role, "record": told.external_id, "state": told.state,
                        "reason": told.reason, "since": told.since}
-                      for told in uow.told(name, entity, system, list(ids)).values() if told.state]
+                      for told in uow.told(name, entity, system, list(ids)).values() if told.since]
     return found
 
 

@@ -25,7 +25,7 @@ class SyncState(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Told:
     """What a record was last told; `state` is empty where it never was, `since` when that began
-    (UTC), None where its system has refused to be told. One that is `due` is told anew, though it
+    (UTC), None where it was gone by then. One that is `due` is told anew, though it
     stands as before: it was carried over since. `moved_to` is the version that the record had then,
     if nothing else had changed; empty where that isn't known."""
 

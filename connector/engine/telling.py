@@ -31,7 +31,6 @@ from connector.ports import UnitOfWork
 from connector.tracing import span
 
 _AWAY = {WriteStatus.RETRY, WriteStatus.UNKNOWN}
-_REFUSED = {WriteStatus.REJECTED, WriteStatus.GONE}
 
 
 def tells(session: Session, entities: Collection[str]) -> bool:
@@ -41,7 +40,7 @@ def tells(session: Session, entities: Collection[str]) -> bool:
 
 def look_for_untold(session: Session, entities: Collection[str]) -> None:
     """Let all records of some entities be told that never were: the config may not have asked for
-    it when they were linked. What was refused is tried again."""
+    it when they were linked."""
     for side in session.pair.sides:
         for entity in entities:
             if side.mappings[entity].state:
@@ -144,12 +143,12 @@ class _Telling:
 
     def _keep(self, intents: Sequence[Intent], results: Sequence[WriteResult],
               news: Mapping[str, Standing | None], links: Mapping[str, Link]) -> None:
-        """Keep what was told. A record that is gone, or whose system refuses it, is left alone
-        until it stands otherwise."""
+        """Keep what was told. A record that is gone has nobody left to be told; what is refused is
+        tried again by the next run."""
         written = [(intent, result.record) for intent, result in zip(intents, results, strict=True)
                    if result.status is WriteStatus.UPDATED and result.record is not None]
         settled = {intent.external_id or "": None for intent, result in zip(
-            intents, results, strict=True) if result.status in _REFUSED} | {
+            intents, results, strict=True) if result.status is WriteStatus.GONE} | {
             record.external_id: self.now for _, record in written}
         refused = sum(result.status is WriteStatus.REJECTED for result in results)
         if refused:

@@ -13,8 +13,7 @@ class Telling(Protocol):
     """What was told, and what tells how a record stands, in short rows without payloads."""
 
     def begin_telling(self, pair: str, entity: str, system: str, *, again: bool = False) -> None:
-        """Once, or `again`: let all be told that is linked and never was; `again` also what its
-        system has refused."""
+        """Once, or `again`: let all be told that is linked and never was."""
         ...
 
     def to_tell(self, pair: str, records: Collection[tuple[str, str, str]], *,

@@ -50,9 +50,6 @@ class ToldRows(Rows):
             links.c.external_id.not_in(known))
         self.connection.execute(told.insert().from_select(
             [*_KEY, "state", "reason", "due", "moved_to"], linked))
-        if again:
-            self.connection.execute(update(told).where(
-                *self._of(pair, entity, system), told.c.since.is_(None)).values(due=True))
         self.save_told(pair, entity, system, [Told(_BEGUN, SyncState.IN_SYNC)])
 
     def to_tell(self, pair: str, records: Collection[tuple[str, str, str]], *,
