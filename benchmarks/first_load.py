@@ -113,8 +113,8 @@ def without_assigned(folder: Path) -> Path:
     lines = (shipped("mappings") / "native_crm" / "customer.yaml").read_text(encoding="utf-8")
     kept, skipping = [], False
     for line in lines.splitlines():
-        if line.startswith("  ") and not line.startswith("   "):
-            skipping = line.strip().split(":")[0] in ASSIGNED
+        if not line.startswith("   "):
+            skipping = line.startswith("  ") and line.strip().split(":")[0] in ASSIGNED
         if not skipping:
             kept.append(line)
     path = folder / "mappings" / "native_crm" / "customer.yaml"
