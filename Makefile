@@ -8,6 +8,7 @@ SEEDS ?= 50000
 MINUTES ?= 120
 LINES ?= 1000000
 SEED ?= 4217
+SEEDS_TELLS ?= 20000
 SEEDS_POSTGRESQL ?= 5000
 KILLS ?= 500
 RECORDS ?= 50000
@@ -38,7 +39,9 @@ contracts: .venv/develop
 torture: .venv/develop
 	$(BIN)/pytest -m slow --numprocesses 2 tests/torture
 	$(BIN)/python -m connector.testing.torture.crashes
+	$(BIN)/python -m connector.testing.torture.crashes --tells
 	$(BIN)/python -m connector.testing.torture --seeds $(SEEDS) --minutes $(MINUTES)
+	$(BIN)/python -m connector.testing.torture --tells --seeds $(SEEDS_TELLS) --minutes $(MINUTES)
 	$(BIN)/python -m tests.postgres connector.testing.torture --seeds $(SEEDS_POSTGRESQL) --processes 1
 
 # Schedules, workers, cancellation and killed flow runs, with a real Prefect server: some minutes.

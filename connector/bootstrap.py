@@ -144,6 +144,7 @@ class Connector:
                     for entity, rules in conf.entities.items()}
         pair = Pair(name, self._side("crm", conf.crm, name, conf),
                     self._side("erp", conf.erp, name, conf), policies)
+        self._refuse_untellable(pair)
         self._refuse_newer_wins(pair)
         self._refuse_unpriced(pair)
         return pair
@@ -156,6 +157,20 @@ class Connector:
                     ["pairs", pair.name, "entities", entity, "rounding"],
                     f"what {entity} lines cost is not known: not both mappings read "
                     f"{' and '.join(sorted(_PRICED))}.", "Map them, or take `rounding` out.")
+
+    def _refuse_untellable(self, pair: Pair) -> None:
+        """Raise `ConfigInvalid` where `sync_state` names a side whose records can't be told how
+        they stand."""
+        for number, role in enumerate(self.config.pairs[pair.name].sync_state):
+            side = pair.side(role)
+            why = "" if side.adapter.capabilities.sync_state else \
+                f"the records of {side.system} have no room for how they stand"
+            if not why and not any(side.mappings[entity].state for entity in pair.entities):
+                why = f"no mapping of {side.system} gives it a place"
+            if why:
+                raise self.file.invalid(["pairs", pair.name, "sync_state", number],
+                                        f"pairs.{pair.name}.sync_state: {why}.",
+                                        "Take it out, or see `sync_state` in docs/mappings.md.")
 
     def _refuse_newer_wins(self, pair: Pair) -> None:
         """Raise `ConfigInvalid` where `newer_wins` is asked of a system whose times of change are
@@ -183,8 +198,10 @@ class Connector:
                     ["pairs", pair, "entities", entity],
                     f"there is no mapping {kind}/{entity}.yaml.",
                     "Write one in a folder named under `mappings`, or take the entity out.")
-        return Side(role, system, adapter, {entity: mapping.among(conf.entities)
-                                            for entity, mapping in mappings.items()})
+        told = role in conf.sync_state
+        return Side(role, system, adapter, {
+            entity: (mapping if told else mapping.untold).among(conf.entities)
+            for entity, mapping in mappings.items()})
 
     def engine(self, name: str, crash: Callable[[str], None] = lambda _point: None, *,
                busy: Busy = AT_ONCE, phase: Phase = at_once,

@@ -162,7 +162,7 @@ class MemoryAdapter:
     capabilities = Capabilities(
         write_batch=50, read_batch=100, look_back=timedelta(0), write_window=timedelta(0),
         idempotent_create=IdempotentCreate.UNIQUE_REFERENCE, deletions="tombstone", bulk=True,
-        webhooks="t-v1", change_times=True)
+        webhooks="t-v1", change_times=True, sync_state=True)
 
     def __init__(self, settings: MemorySettings, clock: Clock, *, page: int = 100,
                  look_back: int = 0) -> None:

@@ -57,7 +57,7 @@ class NativeCrm:
     capabilities = Capabilities(
         write_batch=100, read_batch=PAGE, look_back=timedelta(seconds=5), write_window=timedelta(0),
         idempotent_create=IdempotentCreate.KEY, deletions="tombstone", bulk=True,
-        webhooks="standard", change_times=True)
+        webhooks="standard", change_times=True, sync_state=True)
 
     def __init__(self, settings: NativeCrmSettings, clock: Clock, *, page: int = PAGE) -> None:
         self._http = Connection(settings, Bearer(settings.token), clock)

@@ -100,7 +100,7 @@ def list_kinds(json: Json = False) -> None:
         print_json([_as_json(kind) for kind in known])
         return
     print_table("Kinds of system", columns(), [cells(k) for k in known if k.capabilities],
-                right=("write_batch", "read_batch", "look_back", "write_window"))
+                right=("write_batch", "read_batch", "look_back", "write_window"), whole=("kind",))
     broken = [k for k in known if not k.capabilities]
     if broken:
         print_table("Can't be used", ("kind", "why"), [(k.name, k.error) for k in broken])

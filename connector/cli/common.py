@@ -102,8 +102,9 @@ def _cell(value: Any) -> str:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *,
-                right: Sequence[str] = ()) -> None:
-    """Print a table; columns named in `right` are set to the right."""
+                right: Sequence[str] = (), whole: Sequence[str] = ()) -> None:
+    """Print a table; columns named in `right` are set to the right, the words of those named in
+    `whole` are not broken."""
     from rich.table import Table
 
     from connector.domain.values import shown
@@ -111,7 +112,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
     table = Table(header_style="bold")
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left",
-                         overflow="fold")
+                         overflow="fold", no_wrap=column in whole)
     for row in rows:
         table.add_row(*(shown(cell) if not isinstance(cell, str) else cell for cell in row))
     console().print(f"\n{title}", style="bold", markup=False, highlight=False)

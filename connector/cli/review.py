@@ -136,6 +136,7 @@ def explain(
     """Why a record's fields hold what they hold: the rule and run that set each of them."""
     with opened(context) as connector:
         canonical_id, entries = _history(connector, pair, entity, record)
+        told = _told(connector, pair, entity, canonical_id)
     last: dict[tuple[str, str], dict[str, Any]] = {}
     for entry in entries:
         for change in entry.changes:
@@ -145,15 +146,35 @@ def explain(
                 "at": entry.at}
     chosen = [row for (path, _), row in sorted(last.items())
               if field is None or path == field or path.startswith(f"{field}[")]
-    if not chosen:
+    if not chosen and (field or not told):
         raise RunFailed(f"No run has written {field or 'any field'} of {entity} {record}.",
                         hint="What both sides held already was never written.")
     if json:
-        print_json({"canonical_id": canonical_id, "fields": chosen})
+        print_json({"canonical_id": canonical_id, "fields": chosen, "told": told})
         return
-    print_table(f"{entity} {record}", ("field", "in", "value", "before", "why", "run", "at"),
-                [(r["field"], r["in"], _short(r["value"]), _short(r["before"]), r["rule"],
-                  r["run"], r["at"]) for r in chosen])
+    if chosen:
+        print_table(f"{entity} {record}", ("field", "in", "value", "before", "why", "run", "at"),
+                    [(r["field"], r["in"], _short(r["value"]), _short(r["before"]), r["rule"],
+                      r["run"], r["at"]) for r in chosen])
+    for place in told:
+        why = f": {place['reason']}" if place["reason"] else ""
+        say(f"{place['record']} of the {place['in']} was told {_short(place['since'])} that it is "
+            f"{place['state'].replace('_', ' ')}{why}")
+
+
+def _told(connector: Connector, pair: str | None, entity: str,
+          canonical_id: str) -> list[dict[str, Any]]:
+    """What the records of a thing were last told about how they stand, by the CRM's first."""
+    name = connector.pair_name(pair)
+    conf = connector.config.pairs[name]
+    found = []
+    with connector.store.begin() as uow:
+        for role, system in (("crm", conf.crm), ("erp", conf.erp)):
+            ids = uow.external_ids(name, entity, system, [canonical_id]).values()
+            found += [{"in": role, "record": told.external_id, "state": told.state,
+                       "reason": told.reason, "since": told.since}
+                      for told in uow.told(name, entity, system, list(ids)).values() if told.since]
+    return found
 
 
 def _short(value: Any) -> str:

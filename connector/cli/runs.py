@@ -187,6 +187,9 @@ def print_run(run: Run, title: str = "") -> None:
         print_table("Written", ("entity", "to", "what", "records"), written, right=("records",))
     else:
         say("Nothing was written.")
+    for (entity, role), number in sorted(run.told.items()):
+        if number:
+            say(f"Told {number} {entity} records of the {role} how they stand.")
     if run.message:
         say(run.message)
 

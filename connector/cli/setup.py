@@ -129,8 +129,11 @@ def _shared(connector: Connector, system: str) -> list[Mapping]:
                             hint=f"It has: {', '.join(connector.config.systems)}.")
     shared = {e for pair in connector.config.pairs.values() if system in (pair.crm, pair.erp)
               for e in pair.entities}
+    told = {e for pair in connector.config.pairs.values() if pair.tells(system)
+            for e in pair.entities}
     mappings = connector.mappings(system)
-    return [mappings[entity] for entity in sorted(shared & set(mappings))]
+    return [mappings[entity] if entity in told else mappings[entity].untold
+            for entity in sorted(shared & set(mappings))]
 
 
 def _fields_exist(adapter: Adapter, mapping: Mapping, fields: dict[str, FieldType]) -> str:

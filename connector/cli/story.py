@@ -119,6 +119,15 @@ class Story:
         self._told_of_customers()
         self._told_of_orders()
         self._told_of_stock()
+        self._told_of_trouble()
+
+    def _told_of_trouble(self) -> None:
+        rows = [(record.get("name") or record["number"], record["syncState"], record["syncError"])
+                for name in ("accounts", "quotes", "orders")
+                for record in self.crm("GET", f"/api/{name}?limit=500")["data"]
+                if record["syncState"] not in (None, "in_sync")]
+        self.teller.table("What is amiss, as a salesperson sees it in the CRM",
+                          ("record", "how it stands", "why"), rows)
 
     def _told_of_customers(self) -> None:
         account = self.crm("GET", f"/api/accounts/{self.accounts[self.merged]['id']}")

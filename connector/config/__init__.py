@@ -36,6 +36,7 @@ from connector.config.running import (
 )
 from connector.config.strict import Strict
 from connector.domain.entities import ENTITIES
+from connector.domain.policies import Role
 from connector.errors import ConfigInvalid
 from connector.mapping.yaml_file import YamlFile, read_yaml
 
@@ -56,7 +57,12 @@ class PairConfig(Strict):
     busy: Literal["queue", "merge"] = "queue"
     patience: Annotated[int, BeforeValidator(seconds)] = Field(default=900, ge=0)
     safety_stop: SafetyStopConfig = Field(default_factory=SafetyStopConfig)
+    sync_state: list[Role] = Field(default_factory=list)
     entities: dict[str, EntityConfig] = Field(min_length=1)
+
+    def tells(self, system: str) -> bool:
+        """Whether the records of a system are told how they stand with the other side."""
+        return system in {self.crm if role == "crm" else self.erp for role in self.sync_state}
 
     @model_validator(mode="after")
     def _names_known(self) -> PairConfig:

@@ -40,7 +40,8 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One execution; `tallies` by (entity, role), `writes` by (entity, role, operation)."""
+    """One execution; `tallies` by (entity, role), `writes` by (entity, role, operation), and by
+    (entity, role) how many records were `told` how they stand."""
 
     id: str
     pair: str
@@ -51,6 +52,7 @@ class Run:
     message: str = ""
     tallies: Mapping[tuple[str, Role], Tally] = field(default_factory=dict)
     writes: Mapping[tuple[str, Role, str], int] = field(default_factory=dict)
+    told: Mapping[tuple[str, Role], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,8 @@ class Capabilities:
     the system itself can't, the adapter reads the record anew just before it writes, and
     `write_window` is the time in which it would overwrite someone else's edit. Records of the
     objects in `permanent` can't be deleted or archived: documents that stay once they are made.
+    Where `sync_state` is true, its records have room for how they stand with the other side, and a
+    change of that alone changes nothing else of them: no totals, no status, no approval.
     """
 
     write_batch: int  # records in one write call
@@ -68,6 +70,7 @@ class Capabilities:
     webhooks: str = ""  # how its webhooks are signed; empty where it sends none
     permanent: tuple[str, ...] = ()
     change_times: bool = False  # every record tells when it last changed, by the server's clock
+    sync_state: bool = False  # its records may be told how they stand
 
 
 @dataclass(frozen=True, slots=True)

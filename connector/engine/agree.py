@@ -2,7 +2,7 @@
 
 This goes on in passes until nothing moves: the echoes of the run's own writes are read (and dropped
 by their version), and what those writes set off in the other system, such as stock reserved by an
-order, is carried over in the same run.
+order, is carried over in the same run. At rest, records are told how they stand.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from connector.engine.pull import pull, read_hinted
 from connector.engine.replay import take_up_due
 from connector.engine.safety import stakes, stop_beyond, suspicious
 from connector.engine.session import Session
+from connector.engine.telling import tell, tells
 
 MAX_PASSES = 5
 
@@ -30,8 +31,9 @@ MAX_PASSES = 5
 def agree(session: Session, phase: Phase, wanted: Request, division: Division | None, *,
           safety_stop: bool, pace: Pace | None = None) -> None:
     """Read (again, in later passes) and work off, until a pass writes nothing and lets nothing go
-    on that waited: it may have come too late for this pass. With a `division` other processes
-    work off with this one. A drain leaves records alone that rest by `pace`."""
+    on that waited: it may have come too late for this pass. Then, once, where a mapping says so,
+    tell the records how they stand. With a `division` other processes work off with this one. A
+    drain leaves records alone that rest by `pace`."""
     for number in range(MAX_PASSES):
         before = session.written, session.released
         in_phase(session, phase, "read", partial(
@@ -41,6 +43,8 @@ def agree(session: Session, phase: Phase, wanted: Request, division: Division | 
             safety_stop=safety_stop and number == 0))
         if (session.written, session.released) == before:
             break
+    if tells(session, wanted.entities):
+        in_phase(session, phase, "tell", partial(tell, session, wanted.entities))
 
 
 def _read(session: Session, wanted: Request, *, again: bool, pace: Pace | None) -> None:

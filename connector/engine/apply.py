@@ -26,6 +26,7 @@ from connector.engine.intents import Outgoing, outgoing
 from connector.engine.keep import Keeping, Result
 from connector.engine.known import Planned
 from connector.engine.landed import look_again
+from connector.engine.places import has_places, stamp
 from connector.engine.reread import reread
 from connector.engine.session import Session
 from connector.errors import BudgetSpent, RetryLater, SystemUnreachable
@@ -68,9 +69,16 @@ def carry_out(session: Session, entity: str, works: Sequence[Work], *, follow: b
 
 def _record(session: Session, entity: str, works: Sequence[Work]) -> Outgoing:
     """Encode the works, and keep the conflicts and intents before anything is written."""
+    stamps = {side.role: stamp(side, entity, session.clock.now()) for side in session.pair.sides
+              if any(side.role in work.writes for work in works)
+              and has_places(session, entity, side)}
     with session.store.begin() as uow:
-        out = outgoing(uow, session.pair, entity, works)
+        out = outgoing(uow, session.pair, entity, works, stamps)
         _keep_conflicts(session, entity, works, uow)
+        uow.to_tell(session.pair.name, [  # again, unless the result says that it was told
+            (entity, intent.system, intent.external_id) for _, batch in out.batches
+            for intent in batch.intents if intent.key in out.stamped and intent.external_id],
+            anew=True)
         for _, batch in out.batches:
             uow.record_batch(session.pair.name, session.run_id, batch)
     return out

@@ -3,6 +3,7 @@ outcomes, settled inbox rows, dead letters, waits."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -13,7 +14,9 @@ from connector.domain.entities import ENTITIES, pack
 from connector.domain.ledger import ConflictState
 from connector.domain.policies import Role
 from connector.domain.records import Change, Link, Snapshot
+from connector.domain.telling import Told
 from connector.engine.group import Group
+from connector.engine.places import let_be_told
 from connector.engine.session import Session
 from connector.errors import RecordFailed
 from connector.ports import UnitOfWork
@@ -44,6 +47,8 @@ class Entries:
         self.ended: list[Group] = []
         self.matched: list[str] = []
         self.closed: dict[int, str] = {}
+        self.carried: set[str] = set()  # canonical IDs of what was written, on either side
+        self.told: dict[str, list[Told]] = defaultdict(list)  # with a write; by system
 
     def outcome(self, change: Change, kind: OutcomeKind, canonical_id: str = "",
                 target: Role | None = None, changes: tuple[FieldChange, ...] = (),
@@ -158,6 +163,11 @@ class Entries:
         uow.save_snapshots(pair, self.snapshots)
         if self.claims:
             uow.claim(pair, self.entity, self.claims)
+        let_be_told(uow, self.pair, self.entity, self.links, anew=False)
+        let_be_told(uow, self.pair, self.entity, [
+            link for link in self.links if link.canonical_id in self.carried], anew=True)
+        for system, told in self.told.items():
+            uow.save_told(pair, self.entity, system, told)
         uow.settle(self.settled)
         uow.receive(pair, self.received)
         if self.waits:

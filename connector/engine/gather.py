@@ -59,6 +59,7 @@ class Gathering:
         linked = [link.canonical_id for link in self.known.links.values()]
         self.bases = {cid: self.known.unpacked(snapshot.record) for cid, snapshot in
                       self.uow.snapshots(self.pair.name, self.entity, linked).items()}
+        self.moved_to = self._moved_to()
         for side in self.pair.sides:
             self._decode(side)
         self._match()
@@ -66,6 +67,18 @@ class Gathering:
         self.out.groups = list(self.groups.values())
         self.out.taken = list(self.known.changes.values())
         return self.out
+
+    def _moved_to(self) -> dict[tuple[str, str], str]:
+        """The versions that records have since they were told how they stand, where it counts when
+        they were changed."""
+        found = {}
+        for side in self.pair.sides:
+            if side.mappings[self.entity].state and self.pair.rules[self.entity].times_count:
+                ids = [c.external_id for c in self.known.changes.values()
+                       if c.system == side.system]
+                found.update({(side.system, ext): told.moved_to for ext, told in self.uow.told(
+                    self.pair.name, self.entity, side.system, ids).items() if told.moved_to})
+        return found
 
     def _is_alias(self, change: Change) -> bool:
         link = self.known.links.get((change.system, change.external_id))
@@ -211,11 +224,13 @@ class Gathering:
         return group
 
     def _changed_at(self, change: Change) -> datetime | None:
-        """When others changed a record last: what we wrote moves its time, but is no edit."""
-        link = self.known.links.get((change.system, change.external_id))
+        """When others changed a record last: what we wrote moves its time, but is no edit. None
+        where what it was told, while it was parked or waited, has covered that up."""
+        place = change.system, change.external_id
+        link = self.known.links.get(place)
         if link is not None and link.version and link.version == change.version:
             return link.changed_at
-        return change.changed_at
+        return None if self.moved_to.get(place) == change.version else change.changed_at
 
     def _holder(self, role: Role, canonical_id: str) -> str | None:
         """The external ID by which a canonical record is linked in a role, or will be; one that

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from connector.domain.entities import ENTITIES, pack
@@ -14,6 +14,7 @@ from connector.domain.records import Batch, Intent, Operation, Payload
 from connector.engine.group import Work
 from connector.engine.merge import agreed
 from connector.engine.pair import Pair, Side
+from connector.engine.places import agrees
 from connector.errors import ParentMissing, RecordFailed
 from connector.ports import UnitOfWork
 
@@ -22,8 +23,9 @@ from connector.ports import UnitOfWork
 class Outgoing:
     """The batches to write, whose work each intent is, and the work that can't be sent.
 
-    `unversioned` are writes against a record of which no version is known: it is read again
-    before it is written, as if it were stale.
+    Those in `stamped` tell their records that they are in sync, besides. `unversioned` are writes
+    against a record of which no version is known: it is read again before it is written, as if it
+    were stale.
     """
 
     batches: list[tuple[Role, Batch]] = field(default_factory=list)
@@ -31,10 +33,13 @@ class Outgoing:
     works: dict[str, tuple[Work, Role]] = field(default_factory=dict)
     failed: list[tuple[Work, RecordFailed]] = field(default_factory=list)
     waiting: list[tuple[Work, str, str]] = field(default_factory=list)
+    stamped: set[str] = field(default_factory=set)  # the intents' keys
 
 
-def outgoing(uow: UnitOfWork, pair: Pair, entity: str, works: Sequence[Work]) -> Outgoing:
-    """Encode the writes of all works and cut them into the batches that each side takes."""
+def outgoing(uow: UnitOfWork, pair: Pair, entity: str, works: Sequence[Work],
+             stamps: Mapping[Role, Payload] | None = None) -> Outgoing:
+    """Encode the writes of all works and cut them into the batches that each side takes. By the
+    `stamps` a side's record is told that it is in sync, in one with a write that leaves it so."""
     out = Outgoing()
     sorted_out: dict[tuple[Role, Operation], list[Intent]] = defaultdict(list)
     for side in pair.sides:
@@ -50,6 +55,10 @@ def outgoing(uow: UnitOfWork, pair: Pair, entity: str, works: Sequence[Work]) ->
             except RecordFailed as failure:
                 out.failed.append((work, failure))
                 continue
+            stamp = (stamps or {}).get(side.role)
+            if stamp and intent.operation is not Operation.DELETE and agrees(work):
+                intent = replace(intent, payload=_with(intent.payload, stamp))
+                out.stamped.add(intent.key)
             out.works[intent.key] = work, side.role
             if intent.external_id and not intent.version:
                 out.unversioned.append(intent)
@@ -117,6 +126,16 @@ def _agreed_then(pair: Pair, side: Side, work: Work) -> Mapping[str, Any]:
         return group.base or {}
     sides[side.role] = {**sides[side.role], **write.record}
     return agreed(pair.rules[group.entity], group.base or {}, sides[CRM], sides[ERP])
+
+
+def _with(payload: Payload, more: Payload) -> dict[str, Any]:
+    """A payload and more of it, which stands at other paths."""
+    both = dict(payload)
+    for name, value in more.items():
+        there = both.get(name)
+        both[name] = _with(there, value) if isinstance(there, dict) and isinstance(
+            value, dict) else value
+    return both
 
 
 def _digest(payload: Payload) -> bytes:

@@ -72,6 +72,10 @@ class Keeping(Outcomes):
         self._decode_returned(uow, [(role, result, self._sent(work, role))
                                     for work in works
                                     for role, result in results.get(id(work), {}).items()])
+        for by_role in results.values():
+            for intent, result in by_role.values():
+                if intent.key in out.stamped:
+                    self._in_sync(intent.system, result)
         for work in works:
             if id(work) in waiting:
                 self.wait(work.group.changes, *waiting[id(work)], work.group.canonical_id)
@@ -195,6 +199,8 @@ class Keeping(Outcomes):
         if follow is not None and _declined_already(work, results, follow):
             follow = None
         group.base = base
+        if results:
+            self.carried.add(group.canonical_id)
         for role, seen in group.sides.items():
             if not seen.virtual:
                 self.link(group, role, unsettled=follow is not None and role in results)

@@ -12,6 +12,7 @@ from connector.domain.policies import Role, other
 from connector.domain.records import Batch, Change, Link, RemoteRecord, Snapshot
 from connector.engine.known import Planned
 from connector.engine.merge import agreed
+from connector.engine.places import let_be_told
 from connector.engine.present import in_canonical_words
 from connector.engine.reread import reread
 from connector.engine.session import Session
@@ -93,4 +94,6 @@ def _keep(session: Session, uow: UnitOfWork, batch: Batch,
         if now != base:
             uow.save_snapshots(pair.name, [Snapshot(entity, intent.canonical_id,
                                                     pack(spec, now))])
-            uow.save_links(pair.name, [sight.seen for sight in sides])
+            links = [sight.seen for sight in sides]
+            uow.save_links(pair.name, links)
+            let_be_told(uow, pair, entity, links, anew=True)

@@ -9,6 +9,8 @@ from typing import Any
 
 from connector.domain.actions import Action, ActionKind, FieldChange, Outcome, OutcomeKind
 from connector.domain.policies import Role, other
+from connector.domain.records import WriteResult, WriteStatus
+from connector.domain.telling import SyncState, Told
 from connector.engine.answers import standing_at
 from connector.engine.entries import Entries
 from connector.engine.group import Work
@@ -42,6 +44,13 @@ class Outcomes(Entries):
             self.succeeded.append(change.trace_key)
         self._outcomes_uncounted(work, [action for action in work.actions
                                         if action.target in written and action not in told])
+
+    def _in_sync(self, system: str, result: WriteResult) -> None:
+        """A write has told its record that it is in sync, if it was made."""
+        if result.record is not None and result.status in (WriteStatus.CREATED,
+                                                           WriteStatus.UPDATED):
+            self.told[system].append(Told(result.record.external_id, SyncState.IN_SYNC.value,
+                                          since=self.session.clock.now()))
 
     def _answer(self, work: Work, side: Role) -> Action:
         """The action that answers a change read on `side`: what was done to the other one."""

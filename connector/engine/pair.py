@@ -8,7 +8,7 @@ from functools import cached_property
 from hashlib import blake2b
 
 from connector.domain.entities import ENTITIES, Entity, Field
-from connector.domain.policies import CRM, ERP, EntityPolicy, FieldPolicy, Role
+from connector.domain.policies import CRM, ERP, EntityPolicy, FieldPolicy, NewerWins, Role
 from connector.mapping.compile import Mapping as FieldMap
 from connector.ports import Adapter
 
@@ -45,6 +45,12 @@ class Rules:
     lines_writable: frozenset[Role]
     archives: frozenset[Role] = frozenset()
     made_from: frozenset[str] = frozenset()
+
+    @cached_property
+    def times_count(self) -> bool:
+        """Whether it counts when a record was changed."""
+        return any(isinstance(policy.conflict, NewerWins)
+                   for policy in (self.policy.default, *self.policy.fields.values()))
 
     @cached_property
     def computed(self) -> tuple[str, ...]:

@@ -12,8 +12,8 @@ T = TypeVar("T")
 
 
 class Phase(Protocol):
-    """Does one phase of a run, `read`, `compare` or `work off`: calls `work`, and where that raises
-    `RetryLater` maybe once more, later. What it raises in the end ends the run."""
+    """Does one phase of a run, `read`, `compare`, `work off` or `tell`: calls `work`, and where
+    that raises `RetryLater` maybe once more, later. What it raises in the end ends the run."""
 
     def __call__(self, name: str, work: Callable[[], T]) -> T: ...
 

@@ -35,6 +35,7 @@ from connector.engine.plan_file import Gate, Plan
 from connector.engine.planning import apply_gated, plan_all
 from connector.engine.replay import records_of, take_up, take_up_due, take_up_edited
 from connector.engine.session import Observe, Session, unobserved
+from connector.engine.telling import look_for_untold, tell
 from connector.engine.turns import AT_ONCE, Busy, Merged, take_turn
 from connector.engine.undo import plan_undo, undo
 from connector.errors import (
@@ -102,6 +103,7 @@ class Engine:
             else:
                 found = in_phase(session, self._phase, "compare", partial(
                     compare, session, wanted.entities, repair=True))
+                look_for_untold(session, wanted.entities)
                 agree(session, self._phase, wanted, self._division, safety_stop=safety_stop)
                 more = self._take_up_requests(session, wanted)
         return self._kept(session, message=_also(more)), found
@@ -118,6 +120,7 @@ class Engine:
         with self._session("undo", observe) as session:
             recover(session)
             left = undo(session, run_id)
+            tell(session, self.pair.entities)
         return self._kept(session, message=f"undoes run {run_id}"), left
 
     def plan_undo(self, run_id: str, *, observe: Observe = unobserved) -> Plan:
@@ -146,6 +149,7 @@ class Engine:
             for entity in self.pair.entities:
                 for gathered in batches(session, entity, Planned(), InFlight(0)):
                     apply_gated(session, entity, gathered, gate)
+            tell(session, self.pair.entities)
         return self._kept(session)
 
     def resolve(self, conflict: Conflict, decision: Mapping[str, Any]) -> Run:
@@ -185,6 +189,7 @@ class Engine:
             recover(session)
             join(session, entity, record, into)
             drain(session, entity)
+            tell(session, self.pair.entities)
         return self._kept(session)
 
     def split(self, entity: str, record: Place) -> Run:
@@ -193,6 +198,7 @@ class Engine:
             recover(session)
             split(session, entity, record)
             drain(session, entity)
+            tell(session, self.pair.entities)
         return self._kept(session)
 
     # ---- the parts of a run
@@ -248,6 +254,7 @@ class Engine:
         for entity in self.pair.entities:
             if entity in entities or entity in becomes:
                 drain(session, entity)
+        tell(session, self.pair.entities)
 
     def _wanted(self, entities: Sequence[str]) -> tuple[str, ...]:
         unknown = sorted(set(entities) - set(self.pair.entities))
@@ -325,7 +332,8 @@ class Engine:
 
     def _keep_run(self, session: Session, trigger: str, state: RunState, message: str) -> Run:
         self.run = replace(self.run, state=state, ended_at=self.clock.now(), message=message,
-                           tallies=dict(session.tallies), writes=dict(session.writes))
+                           tallies=dict(session.tallies), writes=dict(session.writes),
+                           told=dict(session.told))
         if trigger != "plan":
             with self.store.begin() as uow:
                 uow.save_run(self.run)
@@ -346,8 +354,8 @@ def _also(more: int) -> str:
 
 
 def _idle(run: Run) -> bool:
-    """Whether a run wrote nothing and found everything as it was."""
-    return not any(run.writes.values()) and all(
+    """Whether a run wrote and told nothing, and found everything as it was."""
+    return not any((*run.writes.values(), *run.told.values())) and all(
         kind is OutcomeKind.UNCHANGED for tally in run.tallies.values()
         for kind, number in tally.outcomes.items() if number)
 

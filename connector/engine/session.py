@@ -61,6 +61,8 @@ class Session:
     stop: Event = field(default_factory=Event)  # set by somebody who wants the run to end
     recovered: bool = False  # whether writes without a result have been verified
     requests: Sequence[Request] = ()  # left with runs that never did them
+    told: dict[tuple[str, Role], int] = field(default_factory=lambda: defaultdict(int))
+    places: dict[tuple[str, Role], bool] = field(default_factory=dict)  # for what records are told
     renewed_at: datetime = field(init=False)
     _counting: Lock = field(default_factory=Lock)
 
@@ -144,6 +146,11 @@ class Session:
         """Records that waited for something that is settled now."""
         with self._counting:
             self.released += number
+
+    def count_told(self, entity: str, role: Role, number: int) -> None:
+        """Records that were told how they stand: no writes of the run's own."""
+        with self._counting:
+            self.told[entity, role] += number
 
     @property
     def written(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from collections.abc import Mapping as AnyMapping
+from dataclasses import replace
 from datetime import date, datetime
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,6 +14,7 @@ from connector.domain.entities import Entity, Field
 from connector.domain.values import MISSING, FieldType
 from connector.mapping.compiled import FieldCode, LinesCode, Mapping, Read, at
 from connector.mapping.formula import Formula
+from connector.mapping.state import STATE_FIELDS
 from connector.mapping.transforms import REGISTRY, Transform
 
 if TYPE_CHECKING:
@@ -48,7 +50,38 @@ def compile_mapping(document: MappingDocument, entity: Entity,
     if document.lines is None and entity.is_document:
         raise MappingError(["entity"], f"{entity.name} has lines.", "Map them under `lines`.")
     lines = _lines(document, entity, transforms) if document.lines is not None else None
-    return Mapping(document.system, entity, document.object, fields, lines, select)
+    mapping = Mapping(document.system, entity, document.object, fields, lines, select)
+    if document.sync_state is None:
+        return mapping
+    return replace(mapping, state=_state(document.sync_state, mapping, transforms))
+
+
+def _state(specs: AnyMapping[str, FieldSpec], mapping: Mapping,
+           transforms: Transforms) -> tuple[FieldCode, ...]:
+    """Where a record is told how it stands. Raises `MappingError` where a field has a use for the
+    place: what is written there would be taken for an edit."""
+    where = ["sync_state"]
+    for name, spec in specs.items():
+        if spec.formula or spec.link or spec.direction != "both":
+            raise MappingError([*where, name], f"{name} of sync_state is only written.",
+                               "Give it a path, and values or a transform where it needs one.")
+    if "state" not in specs:
+        raise MappingError(where, "sync_state needs a place for the state.", "Add `state: PATH`.")
+    codes = tuple(_field(name, spec, STATE_FIELDS, [*where, name], "", transforms)
+                  for name, spec in specs.items())
+    _apart(codes, where)
+    table = specs["state"].values
+    if table is not None and set(table) != set(STATE_FIELDS["state"].choices):
+        raise MappingError([*where, "state", "values"], "every state needs a word: "
+                           f"{', '.join(STATE_FIELDS['state'].choices)}.")
+    for code in codes:
+        for path in mapping.source_paths:
+            steps = path.split(".")
+            shorter = min(len(steps), len(code.steps))
+            if tuple(steps[:shorter]) == code.steps[:shorter]:
+                raise MappingError([*where, code.name], f"`{code.path}` is read as a field, too.",
+                                   "Give it a place of its own.")
+    return codes
 
 
 def _level(specs: AnyMapping[str, FieldSpec], known: AnyMapping[str, Field], where: list[str],

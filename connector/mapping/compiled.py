@@ -16,6 +16,7 @@ from connector.domain.entities import Entity
 from connector.domain.values import MISSING, FieldType, Record
 from connector.errors import ConnectorError, DecodeFailed, EncodeFailed, ParentMissing
 from connector.mapping.formula import Formula
+from connector.mapping.state import STATE_FIELDS
 
 Resolve = Callable[[str, str], str | None]
 Read = Callable[[AnyMapping[str, Any]], Any]
@@ -62,7 +63,8 @@ class Mapping:
 
     `readable` and `writable` name canonical fields: those `decode` can give and those `encode`
     can send; lines as `lines` and `lines.quantity`. `source_paths` and `line_paths` are the
-    system's paths used, in a record and within a line.
+    system's paths used, in a record and within a line. `state` is where a record is told how it
+    stands with the other side; nothing reads it.
     """
 
     system: str
@@ -71,6 +73,7 @@ class Mapping:
     fields: tuple[FieldCode, ...]
     lines: LinesCode | None = None
     select: Formula | None = None
+    state: tuple[FieldCode, ...] = ()
     readable: frozenset[str] = field(init=False)
     writable: frozenset[str] = field(init=False)
     source_paths: frozenset[str] = field(init=False)
@@ -89,9 +92,26 @@ class Mapping:
                 writable |= {"lines", *(f.shown for f in self.lines.fields if f.encode)}
             paths.add(".".join(self.lines.steps))
             line_paths.update(*(f.sources for f in self.lines.fields))
+        paths |= self.state_paths
         for name, found in (("readable", readable), ("writable", writable),
                             ("source_paths", paths), ("line_paths", line_paths)):
             object.__setattr__(self, name, frozenset(found))
+
+    @property
+    def state_paths(self) -> frozenset[str]:
+        """The system's paths at which a record is told how it stands; none where it is not."""
+        return frozenset(code.path for code in self.state)
+
+    @property
+    def untold(self) -> Mapping:
+        """The same without a place for how a record stands."""
+        return replace(self, state=()) if self.state else self
+
+    def reads_alike(self, one: Payload, other: Payload) -> bool:
+        """Whether two payloads hold the same at every path that is read; a number may be text in
+        one that was kept."""
+        paths = [tuple(path.split(".")) for path in self.source_paths - self.state_paths]
+        return all(_as_text(at(one, steps)) == _as_text(at(other, steps)) for steps in paths)
 
     @property
     def field_types(self) -> dict[str, FieldType]:
@@ -100,6 +120,7 @@ class Mapping:
         types = dict.fromkeys(self.source_paths, FieldType.TEXT)
         types.update({source: self.entity.fields[f.name].type for f in self.fields
                       if len(f.sources) == 1 for source in f.sources})
+        types.update({code.path: STATE_FIELDS[code.name].type for code in self.state})
         return types
 
     def narrowed(self, names: Collection[str]) -> Mapping:
@@ -170,6 +191,11 @@ class Mapping:
                  [_encode(fields, line, external) for line in record["lines"]])
         return payload
 
+    def encode_state(self, told: Record) -> dict[str, Any]:
+        """What a record is told (`state`, `since`, `reason`; None is blank) as a payload. Raises
+        `EncodeFailed`."""
+        return _encode(self.state, told, lambda _entity, _id: None)
+
 
 def at(payload: Payload, steps: tuple[str, ...]) -> Any:
     """What stands at a path: `MISSING` where it is absent, None where a part above it is null."""
@@ -184,6 +210,14 @@ def at(payload: Payload, steps: tuple[str, ...]) -> Any:
         if node is MISSING:
             return MISSING
     return node
+
+
+def _as_text(raw: Any) -> Any:
+    if isinstance(raw, AnyMapping):
+        return {name: _as_text(value) for name, value in raw.items()}
+    if isinstance(raw, list | tuple):
+        return [_as_text(value) for value in raw]
+    return str(raw)
 
 
 def _is_id(raw: Any) -> bool:

@@ -78,6 +78,7 @@ class MappingDocument(_Strict):
     select: str | None = None
     fields: dict[str, FieldEntry] = Field(min_length=1)
     lines: LinesSpec | None = None
+    sync_state: Annotated[dict[str, FieldEntry], Field(min_length=1)] | None = None
 
 
 @dataclass(frozen=True, slots=True)

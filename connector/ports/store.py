@@ -12,6 +12,7 @@ from connector.ports.identity import Identity
 from connector.ports.inbox import Inbox
 from connector.ports.ledger import Ledger
 from connector.ports.partitions import Partitions
+from connector.ports.telling import Telling
 
 
 class Meter(Protocol):
@@ -72,7 +73,7 @@ class Store(Meter, Protocol):
         ...
 
 
-class UnitOfWork(Inbox, Identity, Ledger, Partitions, Protocol):
+class UnitOfWork(Inbox, Identity, Ledger, Partitions, Telling, Protocol):
     """All reading and writing within one transaction. Everything is asked for in bulk: no method
     runs one query for each record."""
 

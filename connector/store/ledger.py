@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Row, bindparam, delete, exists, select, update
 
@@ -17,6 +17,7 @@ from connector.domain.ledger import (
     Run,
     RunState,
 )
+from connector.domain.policies import Role
 from connector.domain.records import Change
 from connector.domain.retries import next_try
 from connector.store.accounts import packed_account, unpacked_account
@@ -36,7 +37,8 @@ class LedgerRows(Rows):
             "started_at": moment(run.started_at),
             "ended_at": moment(run.ended_at) if run.ended_at else None,
             "message": readable(run.message),
-            "account": packed_account(run.tallies, run.writes)}], ("id",))
+            "account": packed_account(run.tallies, run.writes, told=[
+                [*key, number] for key, number in run.told.items()])}], ("id",))
 
     def runs(self, pair: str, limit: int) -> list[Run]:
         rows = self.connection.execute(select(runs).where(runs.c.pair == pair)
@@ -242,10 +244,12 @@ def _entry(row: Row[Any]) -> HistoryEntry:
 
 
 def _run(row: Row[Any]) -> Run:
-    tallies, writes = unpacked_account(load(row.account))
+    account = load(row.account)
+    tallies, writes = unpacked_account(account)
     return Run(row.id, row.pair, row.trigger, RunState(row.state),
                datetime.fromisoformat(row.started_at), instant(row.ended_at), row.message, tallies,
-               writes)
+               writes, {(entity, cast(Role, role)): number
+                        for entity, role, number in account.get("told", ())})
 
 
 def _conflict(row: Row[Any]) -> Conflict:

@@ -225,6 +225,24 @@ dead_letters = Table(
     sqlite_autoincrement=True,
 )
 
+# What a record was last told about how it stands with the other side; a row without a state is
+# one that is yet to be told.
+told = Table(
+    "told", metadata,
+    Column("pair", String(100), primary_key=True),
+    Column("entity", String(50), primary_key=True),
+    Column("system", String(100), primary_key=True),
+    Column("external_id", Text, primary_key=True),
+    Column("state", String(10), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("since", String(40)),
+    Column("due", Boolean, nullable=False),
+    Column("moved_to", Text, nullable=False),
+    Index("told_due", "pair", "entity", "system", sqlite_where=text("due OR state != 'in_sync'"),
+          postgresql_where=text("due OR state != 'in_sync'")),
+    sqlite_with_rowid=False,
+)
+
 connections = Table(
     "connections", metadata,
     Column("system", String(100), primary_key=True),

@@ -25,6 +25,7 @@ from connector.store.one_writer import OneWriter
 from connector.store.outbox import OutboxRows
 from connector.store.partitions import PartitionRows
 from connector.store.tending import TENDED, checkpoints
+from connector.store.told import ToldRows
 
 DURABLE = "durable"
 """An engine's option: what its transactions keep outlives a power cut, on SQLite too."""
@@ -32,7 +33,7 @@ _GIVEN_UP = ("40001", "40P01")  # PostgreSQL: serialization failure, deadlock
 
 
 class SqlUnitOfWork(PartitionRows, HintRows, LinkRows, OutboxRows, LedgerRows, LeaseRows,
-                    ConnectionRows, AlertRows):
+                    ConnectionRows, AlertRows, ToldRows):
     """All reading and writing within one transaction."""
 
 

@@ -22,6 +22,7 @@ from connector.testing.lease_suite import LeaseSuite
 from connector.testing.ledger_suite import LedgerSuite
 from connector.testing.meter_suite import MeterSuite
 from connector.testing.partition_suite import PartitionSuite
+from connector.testing.told_suite import ToldSuite
 
 P, E = "main", "customer"
 
@@ -43,7 +44,7 @@ def in_thread(work: Callable[[], object]) -> threading.Thread:
     return thread
 
 
-class StoreSuite(LedgerSuite, LeaseSuite, HintSuite, MeterSuite, PartitionSuite):
+class StoreSuite(LedgerSuite, LeaseSuite, HintSuite, MeterSuite, PartitionSuite, ToldSuite):
     """One test for each promise."""
 
     def test_an_error_rolls_everything_back(self, store: Store) -> None:

@@ -91,7 +91,8 @@ def test_the_package_is_listed_by_its_entry_point(package: Path) -> None:
     assert found["capabilities"] == {
         "write_batch": 50, "read_batch": 200, "look_back": 5.0, "write_window": 0.0,
         "idempotent_create": "unique_reference", "deletions": "tombstone", "bulk": False,
-        "webhooks": "t-v1", "permanent": [], "change_times": True}
+        "webhooks": "t-v1", "permanent": [], "change_times": True,
+        "sync_state": False}
     assert "abacus_erp" in connector(package, "adapters", "list").stdout
 
 

@@ -42,6 +42,10 @@ def test_the_whole_way(pair: Pair, tmp_path: Path) -> None:
     told = json.loads(cli(pair, "explain", "customer", account["id"], "name", "--json").stdout)
     assert [(f["field"], f["value"], f["rule"]) for f in told["fields"]] \
         == [("name", "Acme", "new")]
+    (place,) = told["told"]
+    assert (place["in"], place["record"], place["state"], place["reason"]) \
+        == ("crm", account["id"], "in_sync", "")
+    assert "that it is in sync" in cli(pair, "explain", "customer", account["id"]).stdout
     assert "created" in cli(pair, "history", "customer", account["id"]).stdout
 
 
@@ -246,3 +250,6 @@ def test_the_demo_tells_its_story_as_json(tmp_path: Path) -> None:
     assert set(told["systems"]) == {"crm", "erp"}
     (disputed,) = told["tables"]["The same field: nothing is overwritten, a person decides"]
     assert (disputed["field"], disputed["CRM"]) == ("email", "sales-desk@example.org")
+    amiss = told["tables"]["What is amiss, as a salesperson sees it in the CRM"]
+    assert (disputed["record"], "conflict", "email: both sides changed it") in [
+        tuple(row.values()) for row in amiss]

@@ -22,8 +22,8 @@ def populated(pair: Pair) -> None:
     pair.crm("POST", "accounts", {**PEOPLE, "vatNumber": "DE1"})
     pair.crm("POST", "accounts", {**PEOPLE, "name": "Canaria Two", "email": WRONG_MAIL})
     pair.engine.sync()
-    account = pair.in_crm("accounts")[0]
-    pair.crm("PATCH", f"accounts/{account['id']}", {"city": "Canarytown Mitte"})
+    for account in pair.in_crm("accounts"):
+        pair.crm("PATCH", f"accounts/{account['id']}", {"city": "Canarytown Mitte"})
     pair.edit_erp("customers", 1, address={"town": "Canarytown Ost"})
 
 

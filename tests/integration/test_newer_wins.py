@@ -124,4 +124,4 @@ def test_a_wrong_rule_is_refused_with_its_key(pair: Pair, given: str, said: str)
     pair.config.write_text(text.replace(MANUAL, MANUAL.replace("manual", given)))
     with pytest.raises(ConfigInvalid) as refused:
         open_connector(pair.config)
-    assert f"config.yaml:45: pairs.main.entities.customer.conflict.{said}" in str(refused.value)
+    assert f"config.yaml:48: pairs.main.entities.customer.conflict.{said}" in str(refused.value)

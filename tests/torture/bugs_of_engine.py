@@ -24,6 +24,7 @@ from connector.engine import (
     merge,
     policy,
     run,
+    standing,
 )
 from connector.engine.adopt import Adopting
 from connector.engine.entries import Entries
@@ -84,6 +85,13 @@ def update_against_delete_carried() -> Patches:
 def deletions_ignored() -> Patches:
     yield patch.object(Gathering, "_gone", lambda self, change, *_: self.out.skipped.append(
         (change, "deleted")))
+
+
+# ---- what records are told
+
+@planted("a record that a person is asked about says so", tells=True)
+def conflict_not_told() -> Patches:
+    yield patch.object(standing, "LIVE", ())
 
 
 # ---- conflicts and intents

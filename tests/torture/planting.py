@@ -17,10 +17,12 @@ from connector.testing.torture.swarm import run_seed
 
 
 class Bug(NamedTuple):
-    """A planted bug: the promise it breaks, and how."""
+    """A planted bug: the promise it breaks, how, and whether it shows only where records are told
+    how they stand."""
 
     promise: str
     plant: Callable[[], AbstractContextManager[Any]]
+    tells: bool = False
 
 
 class Caught(NamedTuple):
@@ -51,8 +53,10 @@ class Crashed(NamedTuple):
 BUGS: dict[str, Bug] = {}
 
 
-def planted(promise: str) -> Callable[[Callable[[], Iterable[Any]]], None]:
-    """Register a function that gives the patches of a bug, under its name."""
+def planted(promise: str, *,
+            tells: bool = False) -> Callable[[Callable[[], Iterable[Any]]], None]:
+    """Register a function that gives the patches of a bug, under its name; it `tells` where the bug
+    shows only where records are told how they stand."""
     def register(patches: Callable[[], Iterable[Any]]) -> None:
         def plant() -> ExitStack:
             stack = ExitStack()
@@ -60,7 +64,7 @@ def planted(promise: str) -> Callable[[Callable[[], Iterable[Any]]], None]:
                 stack.enter_context(each)
             return stack
 
-        BUGS[patches.__name__] = Bug(promise, plant)
+        BUGS[patches.__name__] = Bug(promise, plant, tells)
 
     return register
 
@@ -71,16 +75,17 @@ def swap(owner: Any, name: str, make: Callable[[Any], Any]) -> Any:
     return patch.object(where, name, make(original))
 
 
-def caught(name: str, seeds: Iterable[int], by: str = "I1 I2 I3 I4 I5 I6 I7 I8") -> Caught | None:
+def caught(name: str, seeds: Iterable[int],
+           by: str = "I1 I2 I3 I4 I5 I6 I7 I8 I12") -> Caught | None:
     """Simulate seeds with a bug in place until one of the invariants `by` breaks that holds
     without the bug."""
     for tried, seed in enumerate(seeds, 1):
         with BUGS[name].plant():
-            violations = _violations(seed)
+            violations = _violations(seed, BUGS[name].tells)
         if any("it breaks off: TypeError" in v for v in violations):
             raise RuntimeError(f"{name} no longer fits the code it is planted in: {violations}")
         of_them = [v for v in violations if v.partition(":")[0] in by.split()]
-        if of_them and not _violations(seed):
+        if of_them and not _violations(seed, BUGS[name].tells):
             return Caught(tried, seed, of_them[0])
     return None
 
@@ -101,8 +106,8 @@ def caught_crashing(name: str, scenarios: Iterable[str]) -> Crashed | None:
     return None
 
 
-def _violations(seed: int) -> list[str]:
-    return run_seed(seed, _store()).violations
+def _violations(seed: int, tells: bool) -> list[str]:
+    return run_seed(seed, _store(), tells=tells).violations
 
 
 @cache

@@ -39,6 +39,11 @@ def test_it_recovers_from_a_crash_at_every_boundary(name: str, store: SqlStore) 
     assert len(crashed.crashes) == 2 * crashed.boundaries + 1
 
 
+@pytest.mark.slow
+def test_what_a_record_is_told_outlives_a_crash_at_every_boundary(store: SqlStore) -> None:
+    assert crash_everywhere("conflict_decided_in_the_crm", store, tells=True).failed == []
+
+
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_every_scenario_ends_well_where_nothing_dies(name: str, store: SqlStore) -> None:
     boundaries, _, violations = play(name, store)

@@ -44,6 +44,7 @@ CAUGHT = {
     "links_not_saved": (0, "I2"),
     "snapshots_not_saved": (4, "I3"),
     "outbox_not_kept": (7, "I2"),
+    "conflict_not_told": (0, "I12"),
 }
 """By bug, the first seed from 0 that catches it, and the invariant that breaks."""
 

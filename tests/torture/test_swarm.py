@@ -20,6 +20,12 @@ def test_no_invariant_breaks() -> None:
     assert total.most_rounds <= 10
 
 
+def test_what_the_records_are_told_is_true() -> None:
+    reports = list(run_seeds(range(8), tells=True))
+    assert {report.seed: report.violations for report in reports if report.violations} == {}
+    assert [r.digest for r in reports] != [r.digest for r in run_seeds(range(8))]
+
+
 def test_a_seed_gives_the_same_trace_whenever_it_is_run() -> None:
     first = [report.digest for report in run_seeds(range(6))]
     assert first == [report.digest for report in run_seeds(range(6))]

@@ -53,7 +53,7 @@ class BottleCrm:
     capabilities = Capabilities(
         write_batch=20, read_batch=100, look_back=timedelta(0), write_window=timedelta(seconds=1),
         idempotent_create=IdempotentCreate.SEARCH, deletions="absence", bulk=False,
-        webhooks="t-v1")
+        webhooks="t-v1", sync_state=True)
 
     def __init__(self, settings: BottleCrmSettings, clock: Clock, *, page: int = PAGE) -> None:
         self._clock, self._page = clock, page

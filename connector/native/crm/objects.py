@@ -56,6 +56,9 @@ _TERMS = {"discountPercent": _number(0), "discountMicros": F(whole(), default=0,
 _SUMS = {"netMicros": _micros(read_only=True), "taxMicros": _micros(read_only=True),
          "totalMicros": _micros(read_only=True)}
 
+_SYNC = {"syncState": _text(40), "syncedAt": F(utc_instant), "syncError": _text()}
+"""How a record stands with another system, as whoever syncs it says."""
+
 _OWN: dict[str, dict[str, F]] = {
     "accounts": {
         "name": F(required_text(200), required=True), "vatNumber": _text(40),
@@ -67,7 +70,7 @@ _OWN: dict[str, dict[str, F]] = {
         "currency": F(code(3), default="EUR"), "ownerId": _ref("users"), "active": _flag(True),
         "erpNumber": _text(40), "creditLimitMicros": _micros(), "balanceMicros": _micros(),
         "paymentTerms": F(choice("NET_14", "NET_30", "NET_60", "COD", "PREPAID")),
-        "creditHold": F(boolean, json="boolean"),
+        "creditHold": F(boolean, json="boolean"), **_SYNC,
     },
     "contacts": {
         "accountId": _ref("accounts", required=True), "firstName": _text(), "lastName": _text(),
@@ -94,7 +97,7 @@ _OWN: dict[str, dict[str, F]] = {
                     default="Draft"),
         "currency": _CURRENCY, "validUntil": F(iso_date), "warehouse": _text(20),
         "customerReference": _text(), "lines": _lines(remark=_text(1000)), **_TERMS, **_SUMS,
-        "remark": _text(4000), "erpQuoteNumber": _text(40),
+        "remark": _text(4000), "erpQuoteNumber": _text(40), **_SYNC,
     },
     "orders": {
         "number": _text(40), "accountId": _ref("accounts", required=True),
@@ -105,7 +108,7 @@ _OWN: dict[str, dict[str, F]] = {
         "customerReference": _text(),
         "lines": _lines(quantityShipped=_number(0), quantityInvoiced=_number(0)),
         **_TERMS, **_SUMS,
-        "remark": _text(4000), "erpOrderNumber": _text(40),
+        "remark": _text(4000), "erpOrderNumber": _text(40), **_SYNC,
     },
     "shipments": {
         "orderId": _ref("orders", required=True), "number": _text(40), "shippedAt": F(utc_instant),

@@ -30,6 +30,9 @@ TEXTS = {"accounts": ("title", "phone", "town", "mail"), "people": ("name", "mai
          "offers": ("ref",), "orders": ("ref",)}
 """The fields that users edit, by object; every value they give is a token of its own."""
 AMOUNTS = {"accounts": "limit", "debtors": "credit"}
+SHOWN = ("sync", "synced", "why")
+"""In which the CRM's records are told how they stand with the ERP; no user edits them."""
+STANDING = {"ok": "in_sync", "waits": "waiting", "asks": "conflict", "stuck": "failed"}
 PARENTS = {"people": ("account", "accounts"), "proposals": ("account", "accounts"),
            "deals": ("account", "accounts"), "persons": ("debtor", "debtors"),
            "offers": ("debtor", "debtors"), "orders": ("debtor", "debtors")}
@@ -135,7 +138,8 @@ class Books(MemorySystem):
         """What the system makes of what it is told: in a new record a field that was not given
         is blank, and the ERP has prices in tenths."""
         blank = dict.fromkeys([*TEXTS[object], *([AMOUNTS[object]] if object in AMOUNTS else []),
-                               *([QUOTED[object][0]] if object in QUOTED else [])])
+                               *([QUOTED[object][0]] if object in QUOTED else []),
+                               *(SHOWN if object in OBJECTS[CRM].values() else ())])
         made = {**blank, **payload} if new else dict(payload)
         if "items" in made:
             made["items"] = [{**line, "each": _tenths(line["each"])} for line in made["items"]]

@@ -13,7 +13,7 @@ from connector.domain.policies import CRM, ERP, Role
 from connector.domain.records import Link
 from connector.ports import UnitOfWork
 from connector.store.tables import inbox
-from connector.testing.torture.company import LINES, OBJECTS, VAT, tokens
+from connector.testing.torture.company import LINES, OBJECTS, SHOWN, STANDING, VAT, tokens
 from connector.testing.torture.world import World
 
 _EVERY = tuple(ConflictState)
@@ -33,6 +33,7 @@ def broken(world: World) -> list[str]:
             found += _equal(world, uow, entity, of_entity)
             found += _line_keys(world, entity)
             found += _deletions(world, uow, entity, of_entity)
+            found += _shown(world, uow, entity, conflicts, waiting) if world.tells else []
         found += _quotes(world, uow, conflicts)
         found += _lost(world, uow, conflicts)
     found += _too_many_writes(world)
@@ -277,9 +278,37 @@ def _lost(world: World, uow: UnitOfWork, conflicts: list[Conflict]) -> Iterator[
                 if where in there and token in followed[where] - kept)
 
 
+def _shown(world: World, uow: UnitOfWork, entity: str, conflicts: list[Conflict],
+           waiting: list[tuple[str, str, str, str]]) -> Iterator[str]:
+    """I12: what a record of the CRM says about how it stands is true."""
+    def meant(kind: str, system: str, ext: str) -> str:
+        own = world.pair.canonical_id(kind, system, ext)
+        return uow.canonical_ids(world.pair.name, kind, system, [ext]).get(ext, own)
+
+    parked = [(letter.entity, letter.system, letter.external_id)
+              for letter in uow.dead_letters(world.pair.name)]
+    failed = {meant(*letter) for letter in parked if letter[0] == entity}
+    waits = {meant(kind, system, ext) for kind, system, ext, _ in waiting if kind == entity}
+    asked = {c.canonical_id for c in conflicts if c.state in _LIVE}
+    unmade = {ext for _, _, ext in parked} | {ext for _, _, ext, _ in waiting}
+    for ext, payload in _living(world, CRM, entity).items():
+        own, link = meant(entity, CRM, ext), uow.links_by_external(
+            world.pair.name, entity, CRM, [ext]).get(ext)
+        true = "failed" if own in failed else "conflict" if own in asked else \
+            "waiting" if own in waits else "in_sync" if link is not None else None
+        says = STANDING.get(payload["sync"])
+        if says != true and f"{entity}:{ext}" not in unmade:
+            yield f"I12: {entity} {ext} of the crm says {says}, and is {true}"
+        if (says is None) != (payload["synced"] is None) or \
+                (says in (None, "in_sync")) != (payload["why"] is None):
+            yield f"I12: {entity} {ext} of the crm says {[payload[name] for name in SHOWN]}"
+
+
 def _too_many_writes(world: World) -> Iterator[str]:
     """I7: at most two writes for an edit, and one for each that had to be made again."""
     again = world.faults.count["lost_answer"] + world.faults.count["half_written"] \
         + world.faults.count["died"]
     if world.faults.writes > 2 * world.edits.number + again:
         yield f"I7: {world.faults.writes} writes for {world.edits.number} edits"
+    if world.faults.told > 3 * world.edits.number + again:  # failed, tried again, and in sync
+        yield f"I7: {world.faults.told} records told for {world.edits.number} edits"

@@ -33,16 +33,18 @@ def settled(world: World) -> list[str]:
     run, drift = world.engine().reconcile(safety_stop=False)
     if drift.total:
         found.append(f"I6: after rest there is drift: {drift.examples}")
-    if any(run.writes.values()):
-        found.append(f"I6: a full pass after rest writes {dict(run.writes)}")
+    if any((*run.writes.values(), *run.told.values())):
+        found.append(f"I6: a full pass after rest writes {dict(run.writes)}, and tells "
+                     f"{dict(run.told)}")
         found += [told for told in broken(world) if told not in found]
     return found
 
 
 def until_idle(world: World) -> int:
-    """Sync until nothing is written any more; returns how many syncs it took."""
+    """Sync until nothing is written or told any more; returns how many syncs it took."""
     for number in range(1, MOST_ROUNDS + 1):
-        if not any(_sync(world).writes.values()):
+        run = _sync(world)
+        if not any((*run.writes.values(), *run.told.values())):
             return number
     world.violations.append(f"I6: it never comes to rest within {MOST_ROUNDS} syncs")
     return MOST_ROUNDS

@@ -62,12 +62,13 @@ class Stage(World):
     """Two small systems. They make a record twice where they are told to, and are read page by page
     with no look-back, which would mend what a crash has lost."""
 
-    def __init__(self, boundaries: Boundaries, store: SqlStore) -> None:
+    def __init__(self, boundaries: Boundaries, store: SqlStore, *, tells: bool = False) -> None:
         kind = Kind(page=2, look_back=0, unique=False)
         super().__init__(boundaries, store, {CRM: kind, ERP: kind},
                          {**POLICIES, "customer": replace(
                              POLICIES["customer"],
-                             safety_stop=SafetyStop(delete_percent=50, at_least=2))})
+                             safety_stop=SafetyStop(delete_percent=50, at_least=2))},
+                         tells=tells)
         self.boundaries = boundaries
         self.meddling: list[Callable[[], object]] = []
         self.at_rest: dict[str, Callable[[], bool]] = {}  # what has to hold, by what is said else

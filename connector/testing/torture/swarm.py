@@ -77,13 +77,14 @@ class Said:
         raise structlog.DropEvent
 
 
-def run_seed(seed: int, store: SqlStore, partitions: int = 1) -> Report:
+def run_seed(seed: int, store: SqlStore, partitions: int = 1, *, tells: bool = False) -> Report:
     """Simulate one seed in a store that is emptied first; the same seed gives the same digest. An
-    inbox is worked off in so many `partitions`."""
+    inbox is worked off in so many `partitions`. Where the engine `tells` the CRM's records how they
+    stand, a seed takes another course."""
     emptied(store)
     chance = Random(seed)
     faults = Faults(chance, Rates.drawn(chance))
-    world = Crowded(chance, faults, store)
+    world = Crowded(chance, faults, store, tells=tells)
     world.division = alone(partitions) if partitions > 1 else None
     operators = Operators(Random(seed), world)
     rounds = 0
@@ -139,11 +140,11 @@ def _attempt(world: Crowded) -> None:
 
 
 def run_seeds(seeds: Iterable[int], *, url: str = "sqlite://",
-              partitions: int = 1) -> Iterator[Report]:
+              partitions: int = 1, tells: bool = False) -> Iterator[Report]:
     """Simulate many, one after the other, in one store."""
     store = open_store(url, VirtualClock())
     try:
         for seed in seeds:
-            yield run_seed(seed, store, partitions)
+            yield run_seed(seed, store, partitions, tells=tells)
     finally:
         store.close()

@@ -19,7 +19,8 @@ READING = frozenset({
     "living", "canonical_ids", "external_ids", "snapshots", "claims", "unsettled_batches", "runs",
     "history", "merges", "redirects", "conflicts", "conflict", "dead_versions", "dead_attempts",
     "dead_by_match_key", "due_dead_letters", "dead_letters", "dead_letter", "requests", "is_free",
-    "within", "inbox_after", "partition_state", "partition_states", "counts"})
+    "within", "inbox_after", "partition_state", "partition_states", "counts", "untold", "told",
+    "parked", "unsettled", "unsettled_payloads"})
 """What a unit of work is asked without changing anything."""
 
 

@@ -4,7 +4,7 @@ connector between them, which can be killed and started again. All time comes fr
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -37,7 +37,11 @@ from connector.testing.torture.faults import Faults, FaultyAdapter, Kind
 from connector.testing.torture.watched import WatchedStore
 
 MAPPINGS = Path(__file__).parent / "mappings"
-LOADED = {role: load_mappings(MAPPINGS, KINDS[role], REGISTRY) for role in (CRM, ERP)}
+TOLD = {role: load_mappings(MAPPINGS, KINDS[role], REGISTRY) for role in (CRM, ERP)}
+"""The mappings, in which the CRM's records are told how they stand."""
+LOADED = {role: {entity: replace(mapping, state=()) for entity, mapping in TOLD[role].items()}
+          for role in (CRM, ERP)}
+"""The same, in which they are not."""
 
 
 @dataclass(slots=True)
@@ -52,11 +56,12 @@ class Edits:
 
 
 class World:
-    """Two systems, what is done in them, and an engine that can be killed and started again."""
+    """Two systems, what is done in them, and an engine that can be killed and started again; it
+    `tells` the CRM's records how they stand, or does not."""
 
     def __init__(self, faults: Faults, store: SqlStore, kinds: Mapping[Role, Kind],
-                 policies: Mapping[str, EntityPolicy] = POLICIES) -> None:
-        self.faults, self.store, self.kinds = faults, store, kinds
+                 policies: Mapping[str, EntityPolicy] = POLICIES, *, tells: bool = False) -> None:
+        self.faults, self.store, self.kinds, self.tells = faults, store, kinds, tells
         self.clock = store.clock = VirtualClock()
         self.edits = Edits()
         self.born: set[tuple[Role, str, str]] = set()  # records that a user made
@@ -78,7 +83,7 @@ class World:
     def _side(self, role: Role) -> Side:
         adapter = FaultyAdapter(MemorySettings(name=role, world="torture"), self.clock,
                                 self.kinds[role], self.faults, self, self.systems[role])
-        return Side(role, role, adapter, LOADED[role])
+        return Side(role, role, adapter, (TOLD if self.tells else LOADED)[role])
 
     def engine(self) -> Engine:
         """The connector, freshly started."""

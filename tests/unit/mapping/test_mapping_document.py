@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from textwrap import dedent
 
@@ -193,6 +195,80 @@ def test_a_file_that_is_not_utf_8(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_bytes(b"system: \xff")
     with pytest.raises(ConfigInvalid, match=r"not UTF-8 at byte 8\. Save it as UTF-8\."):
         read_document(tmp_path / "x.yaml")
+
+
+STATE = """\
+system: shop
+entity: product
+object: things
+select: "kind == 'sold'"
+fields:
+  sku: id
+  name: name
+  currency: {path: money.cur, transform: iso_4217}
+sync_state:
+  %s
+"""
+
+
+@pytest.mark.parametrize(("lines", "said"), [
+    ("since: {path: at, transform: utc}",
+     "x.yaml:9: sync_state needs a place for the state. Add `state: PATH`."),
+    ("state: s\n  when: t",
+     "x.yaml:11: there is no canonical field when. Known: state, since, reason."),
+    ("state: {path: s, direction: push}",
+     "x.yaml:10: state of sync_state is only written. Give it a path, and values or a transform "
+     "where it needs one."),
+    ("state: s\n  reason: {formula: upper(t), direction: pull}",
+     "x.yaml:11: reason of sync_state is only written. Give it a path, and values or a transform "
+     "where it needs one."),
+    ("state: {path: s, link: customer}",
+     "x.yaml:10: state of sync_state is only written. Give it a path, and values or a transform "
+     "where it needs one."),
+    ("state: {path: s, values: {in_sync: ok, failed: bad}}",
+     "x.yaml:10: every state needs a word: in_sync, waiting, conflict, failed."),
+    ("state: {path: s, values: {in_sync: ok, broken: bad}}",
+     "x.yaml:10: state is never broken. Known: in_sync, waiting, conflict, failed."),
+    ("state: s\n  reason: s",
+     "x.yaml:11: state is written to `s` and reason to `s`: they would overwrite each other. Add "
+     "`direction: pull` to one of them."),
+    ("state: name", "x.yaml:10: `name` is read as a field, too. Give it a place of its own."),
+    ("state: s\n  reason: money.cur.why",
+     "x.yaml:11: `money.cur.why` is read as a field, too. Give it a place of its own."),
+    ("state: s\n  reason: money",
+     "x.yaml:11: `money` is read as a field, too. Give it a place of its own."),
+    ("state: kind", "x.yaml:10: `kind` is read as a field, too. Give it a place of its own."),
+    ("state: s\n  since: t",
+     "x.yaml:11: since is a timestamp, which needs a transform. Add `transform: utc`, or one of "
+     "your own."),
+    ("state: 7", "x.yaml:10: sync_state.state: 7 is neither a path nor a map such as "
+                 "{path: ..., transform: ...}."),
+])
+def test_a_wrong_place_for_how_a_record_stands(tmp_path: Path, lines: str, said: str) -> None:
+    assert _refusal(tmp_path, STATE % lines) == said
+
+
+def test_how_a_record_stands_is_written_and_not_read(tmp_path: Path) -> None:
+    _load(tmp_path, STATE % "state: sync.s\n  since: {path: sync.at, transform: utc}\n"
+                            "  reason: sync.why")
+    mapping = load_mappings(tmp_path, "shop", REGISTRY)["product"]
+    assert mapping.encode_state({
+        "state": "failed", "since": datetime(2026, 1, 5, 7, tzinfo=UTC), "reason": None}) == {
+        "sync": {"s": "failed", "at": "2026-01-05T07:00:00.000000Z", "why": None}}
+    assert mapping.decode({"id": "1", "name": "N", "money": {"cur": "EUR"}, "sync": {"s": "?"}},
+                          lambda _entity, _id: None).keys() == {"sku", "name", "currency"}
+    assert {"sync.s", "sync.at", "sync.why"} <= mapping.source_paths
+    assert not {"state", "since", "reason"} & (mapping.readable | mapping.writable)
+
+
+def test_payloads_are_alike_where_all_that_is_read_is(tmp_path: Path) -> None:
+    _load(tmp_path, STATE % "state: s")
+    mapping = load_mappings(tmp_path, "shop", REGISTRY)["product"]
+    one = {"id": "1", "name": Decimal("1.50"), "money": {"cur": "EUR"}, "kind": "sold"}
+    assert mapping.reads_alike(one, {**one, "name": "1.50", "s": "failed", "etag": 2})
+    assert not mapping.reads_alike(one, {**one, "name": "1.5"})
+    assert not mapping.reads_alike(one, {**one, "kind": None})
+    assert not mapping.reads_alike(one, {**one, "money": {"cur": "CHF"}})
 
 
 def test_country_codes_are_not_read_as_booleans(tmp_path: Path) -> None:
