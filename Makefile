@@ -18,8 +18,9 @@ RECORDS ?= 50000
 demo: .venv/runtime
 	$(BIN)/connector demo $(if $(KEEP),--keep)
 
+# Three processes on two cores: many tests wait for a server.
 test: .venv/develop
-	$(BIN)/pytest -m "not slow" --numprocesses 2 --dist loadfile
+	$(BIN)/pytest -m "not slow" --numprocesses 3 --dist loadfile
 
 # Starts a real BottleCRM (where there is a Python 3.12) and a real Tryton: a few minutes the first time.
 test-real: .venv/develop
@@ -37,7 +38,7 @@ contracts: .venv/develop
 	$(BIN)/lint-imports
 
 torture: .venv/develop
-	$(BIN)/pytest -m slow --numprocesses 2 tests/torture
+	$(BIN)/pytest -m slow --numprocesses 2 tests/torture tests/properties tests/acceptance tests/integration
 	$(BIN)/python -m connector.testing.torture.crashes
 	$(BIN)/python -m connector.testing.torture.crashes --tells
 	$(BIN)/python -m connector.testing.torture --seeds $(SEEDS) --minutes $(MINUTES)

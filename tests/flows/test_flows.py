@@ -128,6 +128,7 @@ def alike(output: str) -> Any:
     return {**told, "id": "", "trigger": "", "started_at": "", "ended_at": ""}
 
 
+@pytest.mark.slow
 def test_the_command_line_says_the_same_however_it_runs(pair: Pair, server: str) -> None:
     pair.sync()
     here, flow = (cli(pair, "sync", "--json", *how) for how in (["--no-prefect"], ["--prefect"]))
@@ -175,6 +176,7 @@ BY_HAND = {"sync/main", "reconcile/main", "drain/main"}
 EVERY, NIGHTLY = "sync/main-every-15m-customer", "reconcile/main-cron-0-3-any-any-any-europe-paris"
 
 
+@pytest.mark.slow
 def test_what_the_config_says_is_deployed_and_nothing_is_done_twice(pair: Pair,
                                                                     server: str) -> None:
     night = "{cron: '0 3 * * *', timezone: Europe/Paris, reconcile: true}"

@@ -71,9 +71,34 @@ def state(world: World) -> State:
         for row in world.systems[role].objects.get(object, {}).values() if not row.deleted}
 
 
-@settings(deadline=None, max_examples=120)
+@settings(deadline=None, max_examples=30)
 @given(st.integers(0, 10**6))
 def test_an_undo_restores_all_that_a_run_wrote(store: SqlStore, seed: int) -> None:
+    restores_all(store, seed)
+
+
+@pytest.mark.slow
+@settings(deadline=None, max_examples=200)
+@given(st.integers(0, 10**6))
+def test_an_undo_restores_all_in_many_companies(store: SqlStore, seed: int) -> None:
+    restores_all(store, seed)
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 10**6))
+def test_the_undo_of_an_undo_leads_back(store: SqlStore, seed: int) -> None:
+    leads_back(store, seed)
+
+
+@pytest.mark.slow
+@settings(deadline=None, max_examples=100)
+@given(st.integers(0, 10**6))
+def test_the_undo_of_an_undo_leads_back_in_many_companies(store: SqlStore, seed: int) -> None:
+    leads_back(store, seed)
+
+
+def restores_all(store: SqlStore, seed: int) -> None:
+    """A run and its undo, in one company."""
     world = company(store, seed)
     before = state(world)
     world.clock.sleep(90)
@@ -97,9 +122,8 @@ def test_an_undo_restores_all_that_a_run_wrote(store: SqlStore, seed: int) -> No
     assert state(world) == after
 
 
-@settings(deadline=None, max_examples=60)
-@given(st.integers(0, 10**6))
-def test_the_undo_of_an_undo_leads_back(store: SqlStore, seed: int) -> None:
+def leads_back(store: SqlStore, seed: int) -> None:
+    """A run, its undo, and the undo of that, in one company."""
     world = company(store, seed)
     world.clock.sleep(90)
     run = world.engine().sync(safety_stop=False)

@@ -30,8 +30,9 @@ def store() -> Iterator[SqlStore]:
     opened.close()
 
 
-@pytest.mark.parametrize("name", ["lost_answer_creating", "conflict_decided_in_the_crm",
-                                  "deleted_and_deactivated_in_the_erp"])
+@pytest.mark.parametrize("name", ["lost_answer_creating", *(
+    pytest.param(name, marks=pytest.mark.slow)
+    for name in ("conflict_decided_in_the_crm", "deleted_and_deactivated_in_the_erp"))])
 def test_it_recovers_from_a_crash_at_every_boundary(name: str, store: SqlStore) -> None:
     crashed = crash_everywhere(name, store)
     assert crashed.failed == []
