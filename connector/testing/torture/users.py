@@ -32,7 +32,8 @@ _CURRENCIES = ("EUR", "EUR", *DECIMALS)
 class Crowded(World):
     """A company whose users do what chance tells them."""
 
-    def __init__(self, chance: Random, faults: Faults, store: SqlStore, *, tells: bool) -> None:
+    def __init__(self, chance: Random, faults: Faults, store: SqlStore, *,
+                 tells: bool = False) -> None:
         self.chance = chance
         self.webhooks = chance.choice((0.0, 0.3, 1.0))
         self.tidying = Random(chance.random())  # of its own, so that others do what they did
