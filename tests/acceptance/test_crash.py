@@ -44,8 +44,9 @@ def assert_once(records: list[dict[str, object]], key: str) -> None:
     assert not [ref for ref, n in counts.items() if n > 1]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not datasets.HERE.is_dir(), reason=datasets.ABSENT)
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_northwind_survives_ten_kills(tmp_path: Path, world: Worlds, seed: int) -> None:
     here = world(datasets.northwind(tmp_path / "seed"), vat_number="name")
     killed_and_finished(here, seed)

@@ -13,6 +13,7 @@ from connector.engine.answers import decision_for
 from connector.errors import RunFailed
 from tests.integration.conftest import Pair, dying
 from tests.integration.trade import Trade, open_trade
+from tests.slow import slow_but
 
 
 @pytest.fixture

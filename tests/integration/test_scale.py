@@ -33,6 +33,7 @@ from connector.store.tables import inbox
 from connector.testing.alone import Alone
 from tests.integration.conftest import Pair, dying
 from tests.integration.trade import goods
+from tests.slow import slow_but
 
 CUSTOMERS = 7
 T = TypeVar("T")
@@ -134,8 +135,8 @@ def test_what_hangs_on_one_customer_is_in_one_partition(pair: Pair) -> None:
         assert all(len(slots) == 1 for slots in homes[entity].values()), entity
 
 
-@pytest.mark.parametrize("point", ["intents recorded", "after write", "results not kept",
-                                   "results kept"])
+@pytest.mark.parametrize("point", slow_but(["results not kept"], [
+    "intents recorded", "after write", "results not kept", "results kept"]))
 def test_what_a_dead_process_leaves_is_taken_up(pair: Pair, point: str) -> None:
     company(pair)
     with pytest.raises(KeyboardInterrupt):

@@ -13,6 +13,7 @@ from connector.engine.plan_file import read_gate
 from connector.errors import SystemUnreachable
 from tests.integration.conftest import Pair, dying
 from tests.integration.trade import goods
+from tests.slow import slow_but
 
 
 @pytest.fixture
