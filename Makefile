@@ -40,7 +40,7 @@ contracts: .venv/develop
 torture: .venv/develop
 	$(BIN)/pytest -m slow --numprocesses 2 tests/torture tests/properties tests/acceptance tests/integration
 	$(BIN)/python -m connector.testing.torture.crashes
-	$(BIN)/python -m connector.testing.torture.crashes --tells
+	$(BIN)/python -m connector.testing.torture.crashes --tells $(SCENARIOS_TELLS)
 	$(BIN)/python -m connector.testing.torture --seeds $(SEEDS) --minutes $(MINUTES)
 	$(BIN)/python -m connector.testing.torture --tells --seeds $(SEEDS_TELLS) --minutes $(MINUTES)
 	$(BIN)/python -m tests.postgres connector.testing.torture --seeds $(SEEDS_POSTGRESQL) --processes 1

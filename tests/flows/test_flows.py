@@ -60,7 +60,7 @@ def test_a_sync_runs_as_a_flow(pair: Pair, server: str) -> None:
     assert '"created": 1' in shown["sync-main"]["data"]
     eventually(lambda: task_runs(server, flow_run) == {
         "read 1": "Completed", "work off 1": "Completed", "read 2": "Completed",
-        "work off 2": "Completed"})
+        "work off 2": "Completed", "tell 1": "Completed"})
 
 
 def test_a_reconcile_shows_what_drifted(pair: Pair, server: str) -> None:
