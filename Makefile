@@ -8,6 +8,7 @@ SEEDS ?= 50000
 MINUTES ?= 120
 LINES ?= 1000000
 SEED ?= 4217
+EDITED_EVERY ?= 1
 SEEDS_TELLS ?= 20000
 SEEDS_POSTGRESQL ?= 5000
 KILLS ?= 500
@@ -39,7 +40,7 @@ contracts: .venv/develop
 
 torture: .venv/develop
 	$(BIN)/pytest -m slow --numprocesses 2 tests/torture tests/properties tests/acceptance tests/integration
-	$(BIN)/python -m connector.testing.torture.crashes
+	$(BIN)/python -m connector.testing.torture.crashes --edited-every $(EDITED_EVERY)
 	$(BIN)/python -m connector.testing.torture.crashes --tells $(SCENARIOS_TELLS)
 	$(BIN)/python -m connector.testing.torture --seeds $(SEEDS) --minutes $(MINUTES)
 	$(BIN)/python -m connector.testing.torture --tells --seeds $(SEEDS_TELLS) --minutes $(MINUTES)
