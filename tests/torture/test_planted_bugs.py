@@ -39,7 +39,7 @@ CAUGHT = {
     "moved_record_forgotten": (1, "I2"),
     "no_look_back": (139, "I1"),
     "expired_cursor_goes_on_from_now": (18, "I2"),
-    "version_not_checked": (8, "I4"),
+    "version_not_checked": (2, "I3"),
     "echoes_told_by_time": (1, "I2"),
     "links_not_saved": (0, "I2"),
     "snapshots_not_saved": (4, "I3"),
