@@ -278,7 +278,7 @@ class TestPrepare:
         lacking = customer.source_paths - fresh.describe("accounts").fields
         assert lacking == {f"custom_fields.{key}" for key in (
             "vat_number", "customer_number", "payment_terms", "credit_limit", "balance",
-            "on_hold")}
+            "on_hold", "sync_state", "synced_at", "sync_error")}
         added = fresh.prepare("accounts", customer.field_types)
         assert set(added) == lacking | {"custom_fields.connector_ref"}
         assert customer.source_paths <= fresh.describe("accounts").fields
