@@ -41,7 +41,6 @@ def company(store: SqlStore, seed: int) -> World:
             connection.execute(delete(table))
     chance = Random(seed)
     world = Crowded(chance, Faults(chance, Rates()), store)
-    world.merging = 0.0  # what refers to a merged record is told of the other one in a later run
     for _ in range(chance.randint(2, 8)):
         world.act()
     sync_until_quiet(world)

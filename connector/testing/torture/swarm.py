@@ -86,9 +86,7 @@ def run_seed(seed: int, store: SqlStore, partitions: int = 1, *, tells: bool = F
     emptied(store)
     chance = Random(seed)
     faults = Faults(chance, Rates.drawn(chance))
-    world = Crowded(chance, faults, store, tells=tells)
-    if not people:
-        world.merging = 0.0
+    world = Crowded(chance, faults, store, tells=tells, people=people)
     world.division = alone(partitions) if partitions > 1 else None
     operators = Operators(Random(seed), world)
     rounds = 0
