@@ -37,11 +37,12 @@ CHUNK = 500
 
 
 class _Text(NamedTuple):
-    """A statement as the driver takes it; `names` are the columns in the order of their places,
-    None where it takes them by name."""
+    """A statement as the driver takes it; `names` are the values in the order of their places, None
+    where it takes them by name, and `fixed` those that the statement itself gives."""
 
     sql: str
     names: tuple[str, ...] | None
+    fixed: dict[str, Any]
 
 
 class Prepared:
@@ -51,17 +52,13 @@ class Prepared:
 
     def __init__(self, statement: Executable) -> None:
         self._statement = statement
-        self._texts: dict[str, tuple[str, tuple[str, ...] | None, dict[str, Any]]] = {}
+        self._texts: dict[str, _Text] = {}
 
     def execute(self, connection: Connection, values: Mapping[str, Any]) -> CursorResult[Any]:
         """Execute it with the values of its parameters."""
         dialect = connection.dialect
         if dialect.name not in self._texts:
-            compiled: Any = self._statement.compile(  # type: ignore[attr-defined]
-                dialect=dialect)
-            self._texts[dialect.name] = (
-                str(compiled), tuple(compiled.positiontup) if compiled.positional else None,
-                compiled.construct_params(_check=False))
+            self._texts[dialect.name] = _text(dialect, self._statement)
         sql, names, fixed = self._texts[dialect.name]
         given = {**fixed, **values}
         return connection.exec_driver_sql(
@@ -168,10 +165,12 @@ def chunks(values: Collection[Any]) -> Iterator[list[Any]]:
 # Text of statements that are made anew in almost every transaction; to make it takes as long as a
 # small statement takes. Tables and dialects are few, and live as long as the program.
 
-def _text(dialect: Dialect, statement: Executable, names: tuple[str, ...]) -> _Text:
+def _text(dialect: Dialect, statement: Executable,
+          names: tuple[str, ...] | None = None) -> _Text:
     compiled: Any = statement.compile(  # type: ignore[attr-defined]
-        dialect=dialect, column_keys=list(names))
-    return _Text(str(compiled), tuple(compiled.positiontup) if compiled.positional else None)
+        dialect=dialect, column_keys=None if names is None else list(names))
+    return _Text(str(compiled), tuple(compiled.positiontup) if compiled.positional else None,
+                 compiled.construct_params(_check=False))
 
 
 @lru_cache(256)
