@@ -17,6 +17,7 @@ from connector.cli.common import (
     say,
     told_apart,
 )
+from connector.domain.actions import AMBIGUOUS
 from connector.errors import RunFailed
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def show_conflict(context: typer.Context, number: Number, json: Json = False) ->
         ("state", conflict.state.value), ("settled by", conflict.settled_by),
         ("canonical ID", conflict.canonical_id), ("run", conflict.run_id),
         ("since", conflict.opened_at)])
-    if conflict.kind == "ambiguous_match":
+    if conflict.kind == AMBIGUOUS:
         say(f"Settle it: connector conflicts resolve {number} --link EXTERNAL_ID | --create")
     elif conflict.kind == "proposal":
         say(f"The ERP has to answer. Take it back: connector conflicts resolve {number} --take erp")

@@ -36,6 +36,9 @@ class ActionKind(StrEnum):
     NONE = "unchanged"
 
 
+AMBIGUOUS = "ambiguous_match"
+"""The kind of a conflict that asks a person which record a record is."""
+
 UNDONE = "undone"
 """The kind of a conflict that holds a difference which an undo made: nothing is carried over until
 a person has said so, or both sides agree."""

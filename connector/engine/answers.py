@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from connector.domain import values
+from connector.domain.actions import AMBIGUOUS
 from connector.domain.entities import ENTITIES, unpack
 from connector.domain.ledger import Conflict, ConflictState
 from connector.domain.values import FieldType, Record
@@ -21,7 +22,7 @@ def decision_for(conflict: Conflict, *, take: str | None = None, value: str | No
         raise RunFailed("Give exactly one of --take, --value, --link and --create.")
     if conflict.state is ConflictState.SETTLED:
         raise RunFailed(f"Conflict {conflict.id} is settled already, by {conflict.settled_by}.")
-    ambiguous = conflict.kind == "ambiguous_match"
+    ambiguous = conflict.kind == AMBIGUOUS
     if ambiguous != (link is not None or create):
         raise RunFailed(
             f"Conflict {conflict.id} is about {'a match' if ambiguous else 'a value'}.",

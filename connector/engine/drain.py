@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from connector.domain.actions import FieldConflict
+from connector.domain.actions import AMBIGUOUS, FieldConflict
 from connector.domain.policies import CRM
 from connector.domain.records import Change
 from connector.engine.aliases import settle_merges
@@ -126,4 +126,4 @@ def _question(session: Session, change: Change, candidates: tuple[str, ...]) -> 
     mine, theirs = change.external_id, ", ".join(candidates)
     in_crm = session.pair.role_of(change.system) == CRM
     return FieldConflict("", None, mine if in_crm else theirs, theirs if in_crm else mine,
-                         kind="ambiguous_match")
+                         kind=AMBIGUOUS)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import structlog
 
-from connector.domain.actions import FieldChange, Outcome, OutcomeKind
+from connector.domain.actions import AMBIGUOUS, FieldChange, Outcome, OutcomeKind
 from connector.domain.entities import ENTITIES, pack
 from connector.domain.ledger import ConflictState
 from connector.domain.policies import Role
@@ -180,7 +180,8 @@ class Entries:
             uow.resolve_dead_letters(pair, self.succeeded)
         if self.matched:  # whoever was asked which record it is need not be asked any more
             self.closed.update({c.id: "it was linked" for c in uow.conflicts(
-                pair, entity=self.entity, canonical_ids=self.matched, states=LIVE)})
+                pair, entity=self.entity, canonical_ids=self.matched, states=LIVE)
+                if c.kind == AMBIGUOUS})
         if self.closed:
             uow.settle_conflicts(pair, self.entity, self.closed)
         for group in self.ended:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from connector.domain.actions import OutcomeKind
+from connector.domain.actions import AMBIGUOUS, OutcomeKind
 from connector.domain.entities import ENTITIES, pack
 from connector.domain.ledger import ConflictState
 from connector.domain.policies import CRM, ERP, Role
@@ -282,7 +282,7 @@ class Keeping(Outcomes):
         erp = work.group.sides.get(ERP)
         accepted = work.asks or (erp and erp.record and erp.record.get("amendment") == "accepted")
         for conflict in work.group.conflicts:
-            if conflict.kind == "ambiguous_match":
+            if conflict.kind == AMBIGUOUS:
                 continue  # that ends where the record is linked
             if conflict.kind == "total_differs" and self._still_differs(work, conflict.path):
                 continue  # totals are compared last, when all else is agreed

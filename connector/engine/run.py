@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from connector.domain.actions import Action, OutcomeKind
+from connector.domain.actions import AMBIGUOUS, Action, OutcomeKind
 from connector.domain.drift import Drift
 from connector.domain.ledger import Conflict, DeadLetter, Request, Run, RunState
 from connector.domain.records import Change, Payload
@@ -157,7 +157,7 @@ class Engine:
         this one can't: the records are in the inbox from the moment on that it is kept."""
         with self.store.begin() as uow:
             uow.decide_conflict(conflict.id, decision)
-            if conflict.kind == "ambiguous_match":
+            if conflict.kind == AMBIGUOUS:
                 uow.release(self.pair.name, [f"conflict:{conflict.canonical_id}"])
             links = uow.links_by_canonical(self.pair.name, conflict.entity,
                                            [conflict.canonical_id])

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from connector.domain.actions import UNDONE
+from connector.domain.actions import AMBIGUOUS, UNDONE
 from connector.domain.ledger import Conflict
 from connector.domain.policies import other
 from connector.domain.records import Link
@@ -19,7 +19,6 @@ from connector.engine.hand_off import PROPOSAL
 from connector.engine.pair import Pair, Side
 from connector.ports import UnitOfWork
 
-AMBIGUOUS = "ambiguous_match"
 _WHY = {"both_changed": "both sides changed it", "step_back": "it would go a step back",
         "total_differs": "the two sides work it out differently",
         "total_not_by_rule": "it is not what the lines come to",

@@ -246,3 +246,19 @@ def test_two_that_were_made_for_each_other_are_not_parted(pair: Pair, parted: st
         pair.engine.split("customer", (parted, mine if parted == "crm" else theirs))
     assert links(pair, mine, "crm") == before
     pair.quiet()
+
+
+def test_a_record_that_comes_back_settles_no_conflict_of_what_took_its_place(pair: Pair) -> None:
+    first, second, one, other = two_pairs(pair)
+    pair.engine.join("customer", ("erp", str(other)), ("crm", first))
+    pair.crm("DELETE", f"accounts/{first}")
+    pair.quiet()
+    pair.crm("PATCH", f"accounts/{second}", {"name": "Kunde AG"})
+    pair.edit_erp("customers", one, display_name="Kunde KG")
+    pair.sync()
+    assert [(c.path, c.crm, c.erp) for c in pair.conflicts()] == [("name", "Kunde AG", "Kunde KG")]
+    pair.crm("POST", f"accounts/{first}/restore", {})
+    pair.quiet()
+    assert links(pair, second, "crm") == {first: (True, True), second: (False, True),
+                                          str(one): (False, True), str(other): (True, True)}
+    assert [(c.path, c.crm, c.erp) for c in pair.conflicts()] == [("name", "Kunde AG", "Kunde KG")]

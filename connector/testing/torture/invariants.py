@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from connector.domain.actions import AMBIGUOUS
 from connector.domain.ledger import Conflict, ConflictState
 from connector.domain.policies import CRM, ERP, Role
 from connector.domain.records import Link
@@ -55,7 +56,7 @@ def _open_work(world: World, uow: UnitOfWork,
     for (entity, system, state), number in uow.inbox_counts(world.pair.name).items():
         if state == "pending":
             yield f"I5: {number} {entity} changes of the {system} are pending"
-    asked = {f"conflict:{c.canonical_id}" for c in live if c.kind == "ambiguous_match"}
+    asked = {f"conflict:{c.canonical_id}" for c in live if c.kind == AMBIGUOUS}
     for entity, system, ext, wanted in waiting:
         if wanted.startswith("conflict:"):
             there = wanted not in asked

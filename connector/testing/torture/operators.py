@@ -8,6 +8,7 @@ from contextlib import suppress
 from random import Random
 from typing import Any
 
+from connector.domain.actions import AMBIGUOUS
 from connector.domain.ledger import Conflict, ConflictState
 from connector.domain.policies import CRM, ERP, Role, other
 from connector.errors import ConnectorError
@@ -39,7 +40,7 @@ class Operators:
         if not asked:
             return
         conflict = self.chance.choice(asked)
-        decision = self._matched(conflict) if conflict.kind == "ambiguous_match" else {
+        decision = self._matched(conflict) if conflict.kind == AMBIGUOUS else {
             "take": self.chance.choice((CRM, ERP))}
         world.edits.seen |= tokens([conflict.base, conflict.crm, conflict.erp])
         world.faults.note(f"answer {conflict.entity} {conflict.path} {conflict.kind} {decision}")
