@@ -6,7 +6,7 @@ An entity is data. Mappings are compiled against it, the engine walks it, the do
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -261,6 +261,21 @@ def redirected(entity: Entity, record: dict[str, Any],
             if part.get(name) in became:
                 part[name] = became[part[name]]
     return record
+
+
+def unreferenced(entity: Entity, packed: Mapping[str, Any],
+                 canonical_ids: Collection[str]) -> dict[str, Any]:
+    """A packed record without its references to these canonical IDs."""
+    header, of_line = _REFERRING[entity.name]
+
+    def less(part: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+        return {name: value for name, value in part.items()
+                if name not in names or value not in canonical_ids}
+
+    result = less(packed, header)
+    if "lines" in result:
+        result["lines"] = [less(line, of_line) for line in result["lines"]]
+    return result
 
 
 def _converted(source: Mapping[str, Any], header: Conversions,

@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from connector.domain.actions import OutcomeKind
-from connector.domain.records import Change, Link
+from connector.domain.entities import ENTITIES, unreferenced
+from connector.domain.records import Change, Link, RemoteRecord, Snapshot
 from connector.engine.entries import LIVE, Entries
 from connector.engine.reread import read
 from connector.engine.session import Session
@@ -21,6 +22,9 @@ from connector.ports import UnitOfWork
 
 Place = tuple[str, str]
 """A record's system and external ID."""
+
+
+MERGED = "it was merged into {}"
 
 
 def settle_merges(session: Session, entity: str) -> None:
@@ -39,7 +43,7 @@ def settle_merges(session: Session, entity: str) -> None:
             regrouping.merge(change)
             canonical_id = regrouping.canonical_id((change.system, change.external_id))
             entries.outcome(change, OutcomeKind.UNCHANGED, canonical_id,
-                            reason=f"it was merged into {change.merged_into}")
+                            reason=MERGED.format(change.merged_into))
             entries.settled.append(change.id)
             entries.succeeded.append(change.trace_key)
         regrouping.save(entries)
@@ -61,14 +65,14 @@ def join(session: Session, entity: str, record: Place, into: Place) -> None:
 
 
 def split(session: Session, entity: str, record: Place) -> None:
-    """Part a record from the others of its thing, together with the one that was made for it or
-    that it was made for: from now on they are a thing of their own. One that is alone then gets a
-    counterpart where the pair lets new ones come up. Raises `RunFailed` where it is not linked,
-    alone, or where all were made for each other."""
+    """Part a record from the others of its thing, together with those that can't be parted from it:
+    from now on they are a thing of their own. One that is alone then gets a counterpart where the
+    pair lets new ones come up. Raises `RunFailed` where it is not linked, or where nothing would
+    be left."""
     session.guard()
     with session.store.begin() as uow:
         thing = Regrouping(session, uow, entity, {record}).thing(record)
-    together = _made_for_each_other(session, entity, record, thing)
+    together = _inseparable(session, entity, record, thing)
     with session.store.begin() as uow:
         regrouping = Regrouping(session, uow, entity, {record})
         regrouping.split(record, together)
@@ -77,21 +81,28 @@ def split(session: Session, entity: str, record: Place) -> None:
         entries.save(uow)
 
 
-def _made_for_each_other(session: Session, entity: str, record: Place,
-                         thing: Collection[Place]) -> set[Place]:
-    """The record and those of its thing that are tied to it by a reference. A system whose
-    references are unique would give one of them back where the other's counterpart is made."""
-    made_for: dict[Place, Place] = {}
+def _inseparable(session: Session, entity: str, record: Place,
+                 thing: Collection[Place]) -> set[Place]:
+    """The record and those of its thing that stay with it: whatever was made for it or it was made
+    for, by the reference (a system whose references are unique would give one of them back where
+    the other's counterpart is made), and what its system made part of it."""
+    there: dict[Place, RemoteRecord] = {}
     for side in session.pair.sides:
         ids = [external_id for system, external_id in thing if system == side.system]
-        for external_id, found in read(session, entity, side.role, ids).items():
-            if found is not None and not found.deleted and found.reference:
-                system, _, origin = found.reference.partition(":")
-                made_for[side.system, external_id] = system, origin
+        there.update({(side.system, external_id): found for external_id, found in
+                      read(session, entity, side.role, ids).items() if found is not None})
+    ties: dict[Place, Place] = {}
+    for place, found in there.items():
+        system, _, origin = (found.reference or "").partition(":")
+        if found.merged_into:
+            ties[place] = place[0], found.merged_into
+        elif not found.deleted and (system, origin) in there \
+                and not there[system, origin].deleted:
+            ties[place] = system, origin
     together, before = {record}, set[Place]()
     while together != before:
         before = set(together)
-        for tie in made_for.items():
+        for tie in ties.items():
             if together.intersection(tie):
                 together.update(place for place in tie if place in thing)
     return together
@@ -108,6 +119,8 @@ class Regrouping:
         self._changed: set[Place] = set()
         self._ended: set[str] = set()
         self._released: list[str] = []
+        self._again_below: list[Change] = []
+        self._agreed_below: list[Snapshot] = []
         by_system: dict[str, set[str]] = defaultdict(set)
         for system, external_id in places:
             by_system[system].add(external_id)
@@ -188,12 +201,33 @@ class Regrouping:
                 self._keep(replace(other_link, canonical_id=left))
             self._end(own)
             self.uow.redirect(self.pair.name, self.entity, left, None)
+        self._ask_whose(link.canonical_id, [*parted, *others])
         for each in parted:
             self.uow.redirect(self.pair.name, self.entity, self.pair.canonical_id(
                 self.entity, each.system, each.external_id), None)
             self._keep(replace(each, canonical_id=own))
         self._lead(own, place)
         self._lead(left)
+
+    def _ask_whose(self, canonical_id: str, parted: Iterable[Link]) -> None:
+        """What refers to a thing that is several now is taken up again. Each side may name
+        another one of them, and none is what was agreed."""
+        named = {canonical_id} | {self.pair.canonical_id(self.entity, x.system, x.external_id)
+                                  for x in parted}
+        for child in self.pair.entities:
+            spec = ENTITIES[child]
+            if self.entity not in spec.parents:
+                continue
+            ids: set[str] = set()
+            for side in self.pair.sides:
+                found = self.uow.referring(self.pair.name, child, side.system, named)
+                ids.update(self.uow.canonical_ids(self.pair.name, child, side.system,
+                                                  found).values())
+                self._again_below += [Change(0, child, side.system, external_id, "", hint=True)
+                                      for external_id in found]
+            self._agreed_below += [
+                replace(kept, record=unreferenced(spec, kept.record, named)) for kept in
+                self.uow.snapshots(self.pair.name, child, ids).values()]
 
     def _lead(self, canonical_id: str, first: Place | None = None) -> None:
         """On each side one record of a thing is kept in agreement: `first`, where it is there."""
@@ -217,6 +251,8 @@ class Regrouping:
         entries.claims.update(self._claims)
         entries.received += [Change(0, self.entity, system, external_id, "", hint=True)
                              for system, external_id in sorted(self.again)]
+        entries.received += self._again_below
+        entries.snapshots += self._agreed_below
         self.uow.remove_snapshots(self.pair.name, self.entity, sorted(self._ended))
         entries.closed.update({c.id: "its record became part of another" for c in
                                self.uow.conflicts(self.pair.name, entity=self.entity,

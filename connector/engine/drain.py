@@ -8,7 +8,7 @@ from functools import partial
 from connector.domain.actions import AMBIGUOUS, FieldConflict
 from connector.domain.policies import CRM
 from connector.domain.records import Change
-from connector.engine.aliases import settle_merges
+from connector.engine.aliases import MERGED, settle_merges
 from connector.engine.apply import carry_out
 from connector.engine.entries import Entries
 from connector.engine.gather import Gathered, gather
@@ -24,10 +24,11 @@ from connector.tracing import span
 
 
 def batches(session: Session, entity: str, planned: Planned,
-            in_flight: InFlight) -> Iterator[Gathered]:
+            in_flight: InFlight, *, settles: bool = False) -> Iterator[Gathered]:
     """What waits in the inbox, gathered into groups; each row is taken up once, but one that is
     received anew meanwhile comes again. What touches a batch in flight is gathered once more
-    after that has landed."""
+    after that has landed. A merge that only a hint told of is carried out before anything else
+    where this run `settles` merges, and else left in the inbox."""
     if session.pair.keys_refer(entity):
         rekey(session, entity, planned)
     after, taken = 0, set[int]()
@@ -42,6 +43,14 @@ def batches(session: Session, entity: str, planned: Planned,
         changes = refreshed(session, entity, [
             c for c in rows if c.id not in taken
             and (c.entity, c.system, c.external_id) not in session.put_off], planned)
+        if merges := _told_by_hints(rows, changes):
+            with session.store.begin() as uow:
+                uow.receive(session.pair.name, merges)
+            if settles:
+                in_flight.land()
+                settle_merges(session, entity)
+                continue
+            changes = [c for c in changes if c not in merges]  # they come again, as what they are
         gathered = Gathered()
         if changes:
             with session.store.begin() as uow:
@@ -53,6 +62,12 @@ def batches(session: Session, entity: str, planned: Planned,
         taken.update(change.id for change in gathered.taken)
         if changes:
             yield gathered
+
+
+def _told_by_hints(rows: Sequence[Change], changes: Sequence[Change]) -> list[Change]:
+    """The merges of which only a hint was known until now."""
+    hints = {row.id for row in rows if row.hint}
+    return [c for c in changes if c.id in hints and c.merged_into]
 
 
 def decided(session: Session, entity: str,
@@ -74,7 +89,7 @@ def drain(session: Session, entity: str) -> None:
     inbox."""
     settle_merges(session, entity)
     with InFlight(session.in_flight) as in_flight:
-        for gathered in batches(session, entity, Planned(), in_flight):
+        for gathered in batches(session, entity, Planned(), in_flight, settles=True):
             works, refused = decided(session, entity, gathered.groups)
             in_flight.begin(gathered, partial(_work_off, session, entity, gathered, works,
                                               refused))
@@ -96,7 +111,7 @@ def set_aside(session: Session, entity: str, gathered: Gathered,
               refused: Sequence[tuple[Group, RecordFailed]]) -> None:
     """Keep what came of the changes that call for no work: failed, waiting, skipped, asked."""
     if not (gathered.failed or gathered.waiting or gathered.skipped or gathered.ambiguous
-            or gathered.aliases or gathered.heirs or refused):
+            or gathered.aliases or gathered.heirs or gathered.merged or refused):
         return
     pair = session.pair
     with session.store.begin() as uow:
@@ -109,6 +124,8 @@ def set_aside(session: Session, entity: str, gathered: Gathered,
             entries.wait([change], wanted, reason)
         for change, reason in gathered.skipped:
             entries.skip(change, reason)
+        for change in gathered.merged:
+            entries.leave(change, MERGED.format(change.merged_into))
         for change, canonical_id in gathered.aliases:
             entries.alias(change, canonical_id)
         for change, heir in gathered.heirs:

@@ -37,6 +37,7 @@ class Gathered:
     ambiguous: list[tuple[Change, str, Ambiguous, str]] = field(default_factory=list)
     aliases: list[tuple[Change, str]] = field(default_factory=list)  # change, canonical ID
     heirs: list[tuple[Change, Link]] = field(default_factory=list)  # a deletion; who comes after it
+    merged: list[Change] = field(default_factory=list)  # read when merges had been settled
     taken: list[Change] = field(default_factory=list)
 
 
@@ -200,7 +201,7 @@ class Gathering:
             self.out.skipped.append((change, "deleted before it was ever linked"))
             return
         if change.merged_into:
-            self.out.skipped.append((change, f"it was merged into {change.merged_into}"))
+            self.out.merged.append(change)
             return
         heir = next((x for x in self.known.by_canonical.get(link.canonical_id, ())
                      if x.alias and x.system == link.system and x.seen is not None), None)
@@ -272,9 +273,9 @@ class Gathering:
             for link in self.known.by_canonical.get(canonical_id, ()):
                 if not link.alias:
                     self._know(group, link)
-        linked = [cid for cid in self.groups if self.known.by_canonical.get(cid)]
+        # Of those without a link too: a run may have died between the question and the link.
         for conflict in self.uow.conflicts(self.pair.name, entity=self.entity,
-                                           canonical_ids=linked, states=_LIVE):
+                                           canonical_ids=self.groups, states=_LIVE):
             self.groups[conflict.canonical_id].conflicts.append(conflict)
 
     def _know(self, group: Group, link: Link) -> None:

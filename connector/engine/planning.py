@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from connector.domain.actions import Action, ActionKind
 from connector.domain.records import Change
+from connector.engine.aliases import MERGED
 from connector.engine.apply import carry_out
 from connector.engine.drain import batches, decided
 from connector.engine.entries import Entries
@@ -82,6 +83,7 @@ def _set_aside_actions(pair: Pair, gathered: Gathered) -> list[Action]:
     return [*(action(ActionKind.FAIL, c, str(failure)) for c, failure in gathered.failed),
             *(action(ActionKind.WAIT, c, reason) for c, _, reason in gathered.waiting),
             *(action(ActionKind.SKIP, c, reason) for c, reason in gathered.skipped),
+            *(action(ActionKind.SKIP, c, MERGED.format(c.merged_into)) for c in gathered.merged),
             *(action(ActionKind.LINK_UP, c, "another record of the same thing")
               for c, _ in gathered.aliases),
             *(action(ActionKind.LINK_UP, c, f"deleted; {heir.external_id} takes its place")

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connector.domain.actions import UNDONE, ActionKind, FieldChange, FieldConflict
-from connector.domain.entities import ENTITIES
+from connector.domain.entities import ENTITIES, pack
 from connector.domain.ledger import HistoryEntry
-from connector.domain.policies import CRM, ERP, Role
+from connector.domain.policies import CRM, ERP, Role, other
 from connector.domain.records import Operation
 from connector.domain.values import shown
 from connector.engine.answers import is_field, standing_at
@@ -126,8 +126,10 @@ class PutBack:
     def _held(self, group: Group, wanted: dict[Role, dict[str, FieldChange]],
               records: dict[Role, dict[str, Any]]) -> list[FieldConflict]:
         """The conflicts that hold what both sides will differ in."""
-        if len(records) < 2:
-            return []
+        if len(records) < 2:  # in use again, and the other side's was deleted
+            return [conflict for role, changes in wanted.items()
+                    if "active" in changes and changes["active"].after is True
+                    for conflict in self.whole(group, role, pack(self.spec, records[role]))]
         held = []
         for path in sorted({path for changes in wanted.values() for path in changes}):
             crm, erp = (standing_at(self.entity, records[role], path) for role in (CRM, ERP))
@@ -136,6 +138,18 @@ class PutBack:
                 was = standing_at(self.entity, group.base or {}, path)
                 held.append(FieldConflict(path, was, crm, erp, kind=UNDONE))
         return held
+
+    def whole(self, group: Group, role: Role, told: Any) -> list[FieldConflict]:
+        """The conflict that holds a record which stands on one side only."""
+        counterpart = group.sides.get(other(role))
+        if counterpart is None:
+            return []
+        theirs = "deleted" if counterpart.record is None else pack(self.spec, counterpart.record)
+        if (theirs == "deleted") == (told == "deleted"):
+            return []
+        values = {role: told, other(role): theirs}
+        return [FieldConflict("", pack(self.spec, group.base or {}), values[CRM], values[ERP],
+                              kind=UNDONE)]
 
 
 def same(now: Any, then: Any) -> bool:

@@ -12,17 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connector.domain.actions import (
-    UNDONE,
     Action,
     ActionKind,
     FieldChange,
-    FieldConflict,
     Outcome,
     OutcomeKind,
 )
 from connector.domain.entities import pack, unpack
 from connector.domain.ledger import HistoryEntry
-from connector.domain.policies import CRM, ERP, Role, other
+from connector.domain.policies import Role, other
 from connector.domain.records import Change, Link, Operation, RemoteRecord
 from connector.domain.values import shown
 from connector.engine.answers import standing_at
@@ -221,7 +219,7 @@ class _Undoing(PutBack):
         work = self.put_back(case, instead) or Work(group, [], base=group.base)
         for role in deleted:
             was = FieldChange("", pack(self.spec, group.sides[role].record or {}), None, self.why)
-            held = [] if other(role) in deleted else self._whole(group, role, "deleted")
+            held = [] if other(role) in deleted else self.whole(group, role, "deleted")
             work.writes[role] = Write(Operation.DELETE, {})
             work.actions.append(action_of(group, ActionKind.DELETE, role, reason=self.why,
                                           changes=[was], conflicts=held))
@@ -244,20 +242,21 @@ class _Undoing(PutBack):
         if case.later:
             return [f"run {case.later[0].run_id} has changed it since"]
         now = {path: standing_at(self.entity, record, path) for path in image.fields}
-        return [f"{path} of the {role} has changed since, to {shown(now[path])}"
-                for path, (_, after) in image.fields.items() if not same(now[path], after)]
+        now.update(self._added(case.group, role, record))
+        return [f"{path} of the {role} has changed since, to {shown(value)}"
+                for path, value in now.items()
+                if path not in image.fields or not same(value, image.fields[path][1])]
 
-    def _whole(self, group: Group, role: Role, told: Any) -> list[FieldConflict]:
-        """The conflict that holds a record which stands on one side only."""
-        counterpart = group.sides.get(other(role))
-        if counterpart is None:
-            return []
-        theirs = "deleted" if counterpart.record is None else pack(self.spec, counterpart.record)
-        if (theirs == "deleted") == (told == "deleted"):
-            return []
-        values = {role: told, other(role): theirs}
-        return [FieldConflict("", pack(self.spec, group.base or {}), values[CRM], values[ERP],
-                              kind=UNDONE)]
+    def _added(self, group: Group, role: Role, record: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+        """What stands in a record where we might have written it: all lines, and the fields that
+        both sides don't agree on (where they do, the system may have filled one in by itself)."""
+        if role in self.rules.lines_writable:
+            for line in record["lines"]:
+                yield f"lines[{line[self.spec.line_key]}]", line
+        for name, rule in self.rules.header.items():
+            value = record.get(name)
+            if role in rule.writable and value not in (None, (group.base or {}).get(name)):
+                yield name, value
 
     def _made_again(self, case: Case, role: Role,
                     entries: Sequence[HistoryEntry]) -> Work | None:
@@ -280,7 +279,7 @@ class _Undoing(PutBack):
             group.sides[other(role)] = Seen(source.external_id, "", None)
         besides = self.put_back(case, {})
         work = creation(self.rules, group, role, removed, reason=self.why,
-                        conflicts=self._whole(group, role, pack(self.spec, removed)))
+                        conflicts=self.whole(group, role, pack(self.spec, removed)))
         if besides is not None:
             work.actions += besides.actions
             work.writes.update(besides.writes)

@@ -248,6 +248,37 @@ def test_two_that_were_made_for_each_other_are_not_parted(pair: Pair, parted: st
     pair.quiet()
 
 
+def test_what_was_merged_stays_with_what_it_became(pair: Pair) -> None:
+    first, second, one, other = two_pairs(pair)
+    pair.crm("POST", f"accounts/{first}/merge", {"into": second})
+    pair.sync()
+    pair.engine.split("customer", ("erp", str(other)))
+    assert links(pair, second, "crm") == {second: (False, True), first: (True, False),
+                                          str(other): (False, True)}
+    pair.quiet()
+    (made,) = (a["id"] for a in pair.in_crm("accounts") if a["id"] != second)
+    assert links(pair, one, "erp") == {str(one): (False, True), made: (False, True)}
+
+
+def test_whose_contact_it_is_is_asked_where_a_customer_was_parted(pair: Pair) -> None:
+    mine, theirs = account(pair, "Kunde"), customer(pair, "Kunde")
+    contact = pair.crm("POST", "contacts", {"accountId": mine, "lastName": "Meier"})
+    pair.sync()
+    pair.engine.split("customer", ("crm", mine))
+    pair.sync()
+    (asked,) = (c for c in pair.conflicts() if c.entity == "contact")
+    with pair.connector.store.begin() as uow:
+        owners = {system: uow.canonical_ids("main", "customer", system, [ext])[ext]
+                  for system, ext in (("crm", mine), ("erp", str(theirs)))}
+    assert (asked.path, asked.crm, asked.erp) == ("customer", owners["crm"], owners["erp"])
+    pair.engine.resolve(asked, decision_for(asked, take="crm"))
+    pair.quiet()
+    assert pair.crm("GET", f"contacts/{contact['id']}")["accountId"] == mine
+    (in_erp,) = pair.in_erp("contact_persons")
+    (new,) = (c["id"] for c in pair.in_erp("customers") if c["id"] != theirs)
+    assert in_erp["customer_id"] == new
+
+
 def test_a_record_that_comes_back_settles_no_conflict_of_what_took_its_place(pair: Pair) -> None:
     first, second, one, other = two_pairs(pair)
     pair.engine.join("customer", ("erp", str(other)), ("crm", first))

@@ -9,6 +9,7 @@ import pytest
 
 from connector.domain.actions import Action, ActionKind
 from connector.domain.ledger import Conflict, ConflictState, Run
+from connector.engine.answers import decision_for
 from connector.errors import RunFailed
 from tests.integration.conftest import Pair
 from tests.integration.test_cli import cli
@@ -196,6 +197,14 @@ def test_a_deactivation_is_put_back(pair: Pair, account: dict[str, Any]) -> None
     assert customer(pair)["archived"] is True
     assert undone(pair, run) == []
     assert customer(pair)["archived"] is False
+    ((path, kind, in_crm, in_erp),) = ((c.path, c.kind, c.crm, c.erp["active"])
+                                       for c in pair.conflicts())
+    assert (path, kind, in_crm, in_erp) == ("", "undone", "deleted", True)
+    pair.quiet()
+    (held_back,) = pair.conflicts()
+    pair.engine.resolve(held_back, decision_for(held_back, take="crm"))
+    assert customer(pair)["archived"] is True
+    assert pair.conflicts() == []
 
 
 def test_documents_that_stay_are_named(pair: Pair, account: dict[str, Any]) -> None:

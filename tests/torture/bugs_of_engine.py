@@ -314,7 +314,7 @@ def survivor_claims_nothing() -> Patches:
 
 @planted("what was made for a record is parted with it")
 def parted_alone() -> Patches:
-    yield patch.object(aliases, "_made_for_each_other",
+    yield patch.object(aliases, "_inseparable",
                        lambda _session, _entity, record, _thing: {record})
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from connector.adapters.memory import MemorySettings, Row
-from connector.domain.policies import CRM, ERP, EntityPolicy, Role
+from connector.domain.policies import CRM, ERP, EntityPolicy, Role, other
 from connector.engine.fan_out import Division
 from connector.engine.pair import Pair, Side
 from connector.engine.run import Engine
@@ -165,12 +165,24 @@ class World:
         object, system = OBJECTS[role]["customer"], self.systems[role]
         system.unlock(object, external_id)
         self.edits.seen |= tokens(dict(system.objects[object][external_id].payload))
+        self._take_a_known_number(role, into)
         changes = system.changes
         system.merge(object, external_id, into)
         self.edits.number += system.changes - changes
         self.faults.note(f"merge {role} {object} {external_id} into {into}")
         for name in (external_id, into):
             self.hint(role, object, name)
+
+    def _take_a_known_number(self, role: Role, into: str) -> None:
+        """Whoever merges into a customer that the connector doesn't know yet says that it is none
+        of those which have its number on the other side."""
+        number = self.systems[role].objects[OBJECTS[role]["customer"]][into].payload[VAT[role]]
+        alike = [row.external_id for row in self.rows(other(role), OBJECTS[other(role)]["customer"])
+                 if row.payload[VAT[other(role)]] == number]
+        with self.store.begin() as uow:
+            known = uow.canonical_ids(self.pair.name, "customer", role, [into])
+            if not known and uow.canonical_ids(self.pair.name, "customer", other(role), alike):
+                self.alike.add(number)
 
     def spoil(self, role: Role, object: str, external_id: str) -> None:
         """Somebody enters what nobody can read."""

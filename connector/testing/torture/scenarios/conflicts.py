@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from connector.domain.policies import CRM, ERP, Role
+from connector.errors import SystemUnreachable
 from connector.testing.torture.scenarios.registry import (
     Run,
     both_edited,
@@ -31,6 +34,16 @@ def one_field_on_both_sides_settled_by_rule(stage: Stage) -> Run:
 def conflict_decided(stage: Stage, role: Role) -> Run:
     both_edited(stage)
     stage.agree()
+    return stage.answer({"take": role})
+
+
+@on_both_sides
+def conflict_decided_before_it_was_tied(stage: Stage, role: Role) -> Run:
+    for side in (CRM, ERP):
+        stage.customer(side, "DE7")
+    stage.boundaries.once["away_on_write"] = 1
+    with suppress(SystemUnreachable):
+        stage.sync()
     return stage.answer({"take": role})
 
 

@@ -3,6 +3,7 @@ taken back."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 
 from connector.domain.policies import CRM, ERP, Role, other
@@ -10,6 +11,7 @@ from connector.errors import RunFailed, SystemUnreachable
 from connector.testing.torture.company import OBJECTS
 from connector.testing.torture.scenarios.registry import (
     Run,
+    both_edited,
     customer_on_both,
     on_both_sides,
     order_on_both,
@@ -46,6 +48,14 @@ def merged_into_one_that_was_to_be_matched(stage: Stage, role: Role) -> Run:
 
 
 @on_both_sides
+def merged_and_asked_about_before_that_was_known(stage: Stage, role: Role) -> Run:
+    first, second = both_edited(stage), customer_on_both(stage)
+    stage.merge(role, first[role], second[role])
+    stage.engine().plan()  # the merge waits in the inbox, and is read anew for the answer
+    return stage.answer({"take": role})
+
+
+@on_both_sides
 def tied_by_hand(stage: Stage, role: Role) -> Run:
     first, second = customer_on_both(stage), customer_on_both(stage, ERP)
     return lambda: stage.engine().join("customer", (role, first[role]), (role, second[role]))
@@ -60,11 +70,33 @@ def tied_and_parted_by_hand(stage: Stage, role: Role) -> Run:
         stage.both(CRM, "customer", first[CRM]) == first \
         and stage.both(CRM, "customer", second[CRM]) == second
 
+    return _parted(stage, role, first[role])
+
+
+def _parted(stage: Stage, role: Role, external_id: str) -> Run:
     def part() -> None:
         with suppress(RunFailed):  # parted before the process died
-            stage.engine().split("customer", (role, first[role]))
+            stage.engine().split("customer", (role, external_id))
 
     return part
+
+
+@on_both_sides
+def parted_from_what_was_merged(stage: Stage, role: Role) -> Run:
+    first, second = customer_on_both(stage), customer_on_both(stage)
+    stage.merge(role, first[role], second[role])
+    stage.agree()
+    stage.parted = True
+    return _parted(stage, other(role), second[other(role)])
+
+
+@on_both_sides
+def parted_with_a_contact(stage: Stage, role: Role) -> Run:
+    matched = {CRM: stage.customer(CRM, "DE7"), ERP: stage.customer(ERP, "DE7")}
+    stage.contact(role, matched[role])
+    stage.agree()
+    stage.alike.add("DE7")
+    return _parted(stage, CRM, matched[CRM])
 
 
 @scenario
@@ -75,11 +107,7 @@ def matched_and_parted_by_hand(stage: Stage) -> Run:
     stage.at_rest["I2: both are one thing still"] = lambda: \
         stage.both(CRM, "customer", mine)[ERP] != theirs
 
-    def part() -> None:
-        with suppress(RunFailed):  # the ERP's new one was made for the CRM's
-            stage.engine().split("customer", (CRM, mine))
-
-    return part
+    return _parted(stage, CRM, mine)
 
 
 @on_both_sides
@@ -91,15 +119,33 @@ def taken_back(stage: Stage, role: Role) -> Run:
     return lambda: stage.engine().undo(run.id)
 
 
+@on_both_sides
+def deactivation_taken_back(stage: Stage, role: Role) -> Run:
+    linked = customer_on_both(stage)
+    stage.remove(role, "customer", linked[role])
+    run = stage.engine().sync(safety_stop=False)
+    return lambda: stage.engine().undo(run.id)
+
+
 @scenario
 def found_again_edited_and_taken_back(stage: Stage) -> Run:
+    return _found_again(stage, lambda made: stage.edit(ERP, "order", made))
+
+
+@scenario
+def found_again_added_to_and_taken_back(stage: Stage) -> Run:
+    return _found_again(stage, lambda made: stage.edit(ERP, "order", made, items=[
+        *stage.lines(ERP, "order", made), stage.line("orders", 90)]))
+
+
+def _found_again(stage: Stage, edit: Callable[[str], object]) -> Run:
     customer = customer_on_both(stage)
     order = stage.document(CRM, "order", customer[CRM])
     stage.boundaries.once["lost_answer"] = 1
     with suppress(SystemUnreachable):
         stage.sync()
     (made,) = stage.living(ERP, "orders")
-    stage.edit(ERP, "order", made)
+    edit(made)
     run = stage.engine().sync(safety_stop=False)
     stage.at_rest["I3: what somebody had edited was taken back"] = lambda: \
         made in stage.living(ERP, "orders") and order in stage.living(CRM, "deals")
