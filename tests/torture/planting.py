@@ -107,7 +107,7 @@ def caught_crashing(name: str, scenarios: Iterable[str]) -> Crashed | None:
 
 
 def _violations(seed: int, tells: bool) -> list[str]:
-    return run_seed(seed, _store(), tells=tells, people=True).violations
+    return run_seed(seed, _store(), tells=tells).violations
 
 
 @cache

@@ -31,8 +31,7 @@ def main() -> int:
             print(f"seed {report.seed}: {report.violations[0]}\n"
                   f"  again: python -m connector.testing.torture --seed {report.seed}"
                   + (f" --partitions {asked.partitions}" if asked.partitions > 1 else "")
-                  + (" --tells" if asked.tells else "") + (" --people" if asked.people else ""),
-                  flush=True)
+                  + (" --tells" if asked.tells else ""), flush=True)
     print(f"{total.seeds} seeds in {time.monotonic() - started:.0f} s: {total.edits} edits, "
           f"{total.writes} writes before rest, at most {total.most_rounds} syncs until rest, "
           f"{len(total.failed)} failed")
@@ -54,7 +53,7 @@ def _all(asked: argparse.Namespace, started: float) -> Iterator[Report]:
 
 def _chunk(asked: argparse.Namespace, seeds: range) -> list[Report]:
     run = partial(run_seeds, seeds, url=asked.store, partitions=asked.partitions,
-                  tells=asked.tells, people=asked.people)
+                  tells=asked.tells)
     reports = list(run())
     if asked.twice:
         for report, again in zip(reports, run(), strict=True):
@@ -75,8 +74,6 @@ def _parser() -> argparse.ArgumentParser:
                         help="run each again, and see that it takes the same course")
     parser.add_argument("--partitions", type=int, default=1,
                         help="in how many an inbox is worked off")
-    parser.add_argument("--people", action="store_true",
-                        help="users merge customers, somebody answers, ties, parts and takes back")
     parser.add_argument("--tells", action="store_true",
                         help="the CRM's records are told how they stand with the ERP")
     parser.add_argument("--store", default="sqlite://", help="the store's URL")

@@ -77,16 +77,14 @@ class Said:
         raise structlog.DropEvent
 
 
-def run_seed(seed: int, store: SqlStore, partitions: int = 1, *, tells: bool = False,
-             people: bool = False) -> Report:
+def run_seed(seed: int, store: SqlStore, partitions: int = 1, *, tells: bool = False) -> Report:
     """Simulate one seed in a store that is emptied first; the same seed gives the same digest. An
     inbox is worked off in so many `partitions`. Where the engine `tells` the CRM's records how they
-    stand, a seed takes another course. With
-    `people` users merge customers, and somebody works with the connector itself."""
+    stand, a seed takes another course."""
     emptied(store)
     chance = Random(seed)
     faults = Faults(chance, Rates.drawn(chance))
-    world = Crowded(chance, faults, store, tells=tells, people=people)
+    world = Crowded(chance, faults, store, tells=tells)
     world.division = alone(partitions) if partitions > 1 else None
     operators = Operators(Random(seed), world)
     rounds = 0
@@ -97,8 +95,7 @@ def run_seed(seed: int, store: SqlStore, partitions: int = 1, *, tells: bool = F
             for _ in range(chance.randint(1, 6)):
                 world.act()
             _attempt(world)
-            if people:
-                operators.act()
+            operators.act()
         faults.on = False
         world.clock.sleep(10 * max(JUMPS))  # as far as it may have been set back
         world.mend()
@@ -143,12 +140,11 @@ def _attempt(world: Crowded) -> None:
 
 
 def run_seeds(seeds: Iterable[int], *, url: str = "sqlite://",
-              partitions: int = 1, tells: bool = False,
-              people: bool = False) -> Iterator[Report]:
+              partitions: int = 1, tells: bool = False) -> Iterator[Report]:
     """Simulate many, one after the other, in one store."""
     store = open_store(url, VirtualClock())
     try:
         for seed in seeds:
-            yield run_seed(seed, store, partitions, tells=tells, people=people)
+            yield run_seed(seed, store, partitions, tells=tells)
     finally:
         store.close()

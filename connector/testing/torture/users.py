@@ -33,11 +33,11 @@ class Crowded(World):
     """A company whose users do what chance tells them."""
 
     def __init__(self, chance: Random, faults: Faults, store: SqlStore, *,
-                 tells: bool = False, people: bool = False) -> None:
+                 tells: bool = False) -> None:
         self.chance = chance
         self.webhooks = chance.choice((0.0, 0.3, 1.0))
         self.tidying = Random(chance.random())  # of its own, so that others do what they did
-        self.merging = self.tidying.choice((0.0, 0.0, 0.03, 0.15)) if people else 0.0
+        self.merging = self.tidying.choice((0.0, 0.0, 0.03, 0.15))
         super().__init__(faults, store, {role: Kind.drawn(chance) for role in (CRM, ERP)},
                          tells=tells)
 
