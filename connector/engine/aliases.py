@@ -159,6 +159,10 @@ class Regrouping:
         elif mine is not None and not mine.alias:
             self._keep(replace(self._links[survivor], alias=False, version=""))
         if survivor in self._links:
+            heir = self._links[survivor]
+            if mine is not None and heir.seen is None and not heir.alias:
+                # It was known to be deleted, and not that a living one would become part of it.
+                self._keep(replace(heir, seen=mine.seen, version=""))
             self._keep(Link(self.entity, self._links[survivor].canonical_id, *place,
                             change.version, None, alias=True))
             self.again.add(survivor)
@@ -188,10 +192,10 @@ class Regrouping:
         link, own = self.linked(place), self.pair.canonical_id(self.entity, *place)
         parted = [x for x in self._of(link.canonical_id) if (x.system, x.external_id) in together]
         others = [x for x in self._of(link.canonical_id) if x not in parted]
-        if not others:
+        if not any(x.seen is not None for x in others):
             raise RunFailed(
                 f"{self.entity} {place[1]} of {place[0]} is tied to nothing "
-                f"{'else.' if parted == [link] else 'but what was made for it.'}",
+                f"{'else that is there.' if parted == [link] else 'but what was made for it.'}",
                 hint="" if parted == [link] else "Delete the one that is too many.")
         left = link.canonical_id
         if own == left:

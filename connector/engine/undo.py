@@ -319,6 +319,13 @@ class _Keeping(Keeping):
                           and at not in known]
         return called_for
 
+    def link(self, group: Group, role: Role, *, unsettled: bool = False) -> None:
+        """Tie a side; one that was deleted without our knowing yet is left to be found out."""
+        seen = group.sides[role]
+        if seen.record is not None \
+                or (self.pair.side(role).system, seen.external_id) not in self._moved:
+            super().link(group, role, unsettled=unsettled)
+
     def _fail(self, work: Work, failure: RecordFailed) -> None:
         group = work.group
         self._refused[self.entity, group.canonical_id] = str(failure)

@@ -279,6 +279,15 @@ def test_whose_contact_it_is_is_asked_where_a_customer_was_parted(pair: Pair) ->
     assert in_erp["customer_id"] == new
 
 
+def test_a_record_is_not_parted_from_what_is_deleted(pair: Pair) -> None:
+    first, _, one, _ = two_pairs(pair)
+    pair.crm("DELETE", f"accounts/{first}")
+    pair.sync()
+    with pytest.raises(RunFailed, match="tied to nothing else that is there"):
+        pair.engine.split("customer", ("erp", str(one)))
+    pair.quiet()
+
+
 def test_a_record_that_comes_back_settles_no_conflict_of_what_took_its_place(pair: Pair) -> None:
     first, second, one, other = two_pairs(pair)
     pair.engine.join("customer", ("erp", str(other)), ("crm", first))

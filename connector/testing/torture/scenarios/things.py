@@ -48,6 +48,16 @@ def merged_into_one_that_was_to_be_matched(stage: Stage, role: Role) -> Run:
 
 
 @on_both_sides
+def merged_into_one_that_is_gone(stage: Stage, role: Role) -> Run:
+    gone, linked = customer_on_both(stage, role), customer_on_both(stage, role)
+    stage.engine().join("customer", (role, gone[role]), (role, linked[role]))
+    stage.remove(role, "customer", gone[role])
+    stage.agree()
+    stage.merge(role, linked[role], gone[role])
+    return stage.sync
+
+
+@on_both_sides
 def merged_and_asked_about_before_that_was_known(stage: Stage, role: Role) -> Run:
     first, second = both_edited(stage), customer_on_both(stage)
     stage.merge(role, first[role], second[role])
@@ -116,6 +126,15 @@ def taken_back(stage: Stage, role: Role) -> Run:
     stage.edit(role, "customer", linked[role])
     stage.customer(role)
     run = stage.engine().sync(safety_stop=False)
+    return lambda: stage.engine().undo(run.id)
+
+
+@on_both_sides
+def taken_back_once_the_other_was_deleted(stage: Stage, role: Role) -> Run:
+    linked = customer_on_both(stage)
+    stage.edit(role, "customer", linked[role])
+    run = stage.engine().sync(safety_stop=False)
+    stage.remove(role, "customer", linked[role])
     return lambda: stage.engine().undo(run.id)
 
 
