@@ -129,6 +129,10 @@ def _resolved(rule: Rule, path: str, base: Any, values: Values, kind: str,
               moments: Moments) -> Verdict:
     what = (f"{path} was changed on both sides, to {shown(values[CRM])} in the CRM and to "
             f"{shown(values[ERP])} in the ERP")
+    if kind == "step_back":
+        stepped = ERP if values[CRM] == base else CRM
+        what = (f"{path} went a step back in the {stepped}, from {shown(base)} to "
+                f"{shown(values[stepped])}")
     winner, why = preferred(rule.policy.conflict, path, what, values, moments) or (None, "")
     return Verdict(why, winner, conflict=_conflict(path, base, values, kind, why))
 
