@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from connector.domain.policies import CRM, ERP, Role, other
-from connector.errors import LeaseLost, SystemUnreachable
+from connector.errors import LeaseLost, RunFailed, SystemUnreachable
 from connector.testing.torture.company import OBJECTS
 from connector.testing.torture.scenarios.registry import (
     SCENARIOS,
@@ -16,6 +16,7 @@ from connector.testing.torture.scenarios.registry import (
     scenario,
 )
 from connector.testing.torture.stage import Stage
+from connector.testing.torture.world import in_use
 
 
 @scenario
@@ -130,3 +131,22 @@ def replayed(stage: Stage, role: Role) -> Run:
     stage.agree()
     stage.mend()
     return stage.replay
+
+
+@on_both_sides
+def replayed_edited(stage: Stage, role: Role) -> Run:
+    linked = customer_on_both(stage)
+    stage.edit(role, "customer", linked[role])
+    stage.spoil(role, OBJECTS[role]["customer"], linked[role])
+    stage.agree()
+
+    def edit() -> object:
+        with stage.store.begin() as uow:
+            letters = uow.dead_letters(stage.pair.name)
+        for letter in letters:
+            with suppress(RunFailed):  # it has changed since
+                stage.engine().replay_edited(letter, {**letter.payload, **in_use(role)}, "edited")
+        stage.mend()
+        return stage.sync()
+
+    return edit
