@@ -8,7 +8,7 @@ mean the one it became part of. Nothing is written to either system for it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from connector.domain.actions import OutcomeKind
@@ -67,30 +67,36 @@ def join(session: Session, entity: str, record: Place, into: Place) -> None:
 def split(session: Session, entity: str, record: Place) -> None:
     """Part a record from the others of its thing, together with those that can't be parted from it:
     from now on they are a thing of their own. One that is alone then gets a counterpart where the
-    pair lets new ones come up. Raises `RunFailed` where it is not linked, or where nothing would
-    be left."""
+    pair lets new ones come up. Raises `RunFailed` where it is not linked or not
+    there, or where nothing that lives would be left."""
     session.guard()
     with session.store.begin() as uow:
         thing = Regrouping(session, uow, entity, {record}).thing(record)
-    together = _inseparable(session, entity, record, thing)
+    there = _as_it_is(session, entity, thing)
+    together = _inseparable(record, there)
+    living = {place for place, found in there.items() if not found.deleted}
     with session.store.begin() as uow:
         regrouping = Regrouping(session, uow, entity, {record})
-        regrouping.split(record, together)
+        regrouping.split(record, together, living)
         entries = Entries(session, entity)
         regrouping.save(entries)
         entries.save(uow)
 
 
-def _inseparable(session: Session, entity: str, record: Place,
-                 thing: Collection[Place]) -> set[Place]:
-    """The record and those of its thing that stay with it: whatever was made for it or it was made
-    for, by the reference (a system whose references are unique would give one of them back where
-    the other's counterpart is made), and what its system made part of it."""
+def _as_it_is(session: Session, entity: str, thing: Collection[Place]) -> dict[Place, RemoteRecord]:
+    """The records of a thing, read anew; those that are not to be found are left out."""
     there: dict[Place, RemoteRecord] = {}
     for side in session.pair.sides:
         ids = [external_id for system, external_id in thing if system == side.system]
         there.update({(side.system, external_id): found for external_id, found in
                       read(session, entity, side.role, ids).items() if found is not None})
+    return there
+
+
+def _inseparable(record: Place, there: Mapping[Place, RemoteRecord]) -> set[Place]:
+    """The record and those of its thing that stay with it: whatever was made for it or it was made
+    for, by the reference (a system whose references are unique would give one of them back where
+    the other's counterpart is made), and what its system made part of it."""
     ties: dict[Place, Place] = {}
     for place, found in there.items():
         system, _, origin = (found.reference or "").partition(":")
@@ -104,7 +110,7 @@ def _inseparable(session: Session, entity: str, record: Place,
         before = set(together)
         for tie in ties.items():
             if together.intersection(tie):
-                together.update(place for place in tie if place in thing)
+                together.update(place for place in tie if place in there)
     return together
 
 
@@ -186,13 +192,17 @@ class Regrouping:
         """All records of the thing that a record is. Raises `RunFailed` where it is not linked."""
         return [(x.system, x.external_id) for x in self._of(self.linked(place).canonical_id)]
 
-    def split(self, place: Place, together: Collection[Place]) -> None:
+    def split(self, place: Place, together: Collection[Place],
+              living: Collection[Place]) -> None:
         """A record becomes, with some others, a thing of its own, under the ID that is its own;
         where those that are left bear that one, they are given another."""
         link, own = self.linked(place), self.pair.canonical_id(self.entity, *place)
         parted = [x for x in self._of(link.canonical_id) if (x.system, x.external_id) in together]
         others = [x for x in self._of(link.canonical_id) if x not in parted]
-        if not any(x.seen is not None for x in others):
+        if place not in living:
+            raise RunFailed(f"{self.entity} {place[1]} of {place[0]} is not there any more.",
+                            hint="Part one that is.")
+        if not any((x.system, x.external_id) in living for x in others):
             raise RunFailed(
                 f"{self.entity} {place[1]} of {place[0]} is tied to nothing "
                 f"{'else that is there.' if parted == [link] else 'but what was made for it.'}",

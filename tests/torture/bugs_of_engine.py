@@ -315,7 +315,7 @@ def survivor_claims_nothing() -> Patches:
 @planted("what was made for a record is parted with it")
 def parted_alone() -> Patches:
     yield patch.object(aliases, "_inseparable",
-                       lambda _session, _entity, record, _thing: {record})
+                       lambda record, _there: {record})
 
 
 @planted("a creation that was found again is undone only as it was made")
