@@ -12,8 +12,6 @@ from connector.domain.actions import OutcomeKind
 from connector.domain.policies import CRM, ERP
 from connector.domain.records import Operation, RemoteRecord, Snapshot, WriteResult, WriteStatus
 from connector.engine import (
-    adopt,
-    aliases,
     apply,
     deletion,
     first_contact,
@@ -304,23 +302,6 @@ def _only_written_tied() -> Any:
 @planted("what an update of an unknown fate made both sides agree on is kept")
 def landed_forgotten() -> Patches:
     yield patch.object(landed, "agreed", lambda _rules, base, _sent, _now: base)
-
-
-@planted("who takes another's place by a merge has a claim on what it is known by")
-def survivor_claims_nothing() -> Patches:
-    yield swap(aliases.Regrouping, "save", lambda real: lambda self, entries: (
-        self._claims.clear(), real(self, entries)))
-
-
-@planted("what was made for a record is parted with it")
-def parted_alone() -> Patches:
-    yield patch.object(aliases, "_inseparable",
-                       lambda record, _there: {record})
-
-
-@planted("a creation that was found again is undone only as it was made")
-def found_again_untold() -> Patches:
-    yield patch.object(adopt, "all_new", lambda _rules, _given: ())
 
 
 @planted("a child waits for its parent")

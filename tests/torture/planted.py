@@ -9,10 +9,10 @@ import sys
 import structlog
 
 from connector.testing.torture.scenarios import SCENARIOS
-from tests.torture import bugs_of_engine, bugs_of_store
+from tests.torture import bugs_of_engine, bugs_of_store, bugs_of_things
 from tests.torture.planting import BUGS, Caught, Crashed, caught, caught_crashing
 
-FILES = bugs_of_engine, bugs_of_store
+FILES = bugs_of_engine, bugs_of_store, bugs_of_things
 """Where the bugs are planted; importing them registers theirs."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from connector.domain.policies import CRM, ERP, Role
-from connector.errors import SystemUnreachable
+from connector.errors import ReauthRequired
 from connector.testing.torture.scenarios.registry import (
     Run,
     both_edited,
@@ -39,10 +39,12 @@ def conflict_decided(stage: Stage, role: Role) -> Run:
 
 @on_both_sides
 def conflict_decided_before_it_was_tied(stage: Stage, role: Role) -> Run:
-    for side in (CRM, ERP):
-        stage.customer(side, "DE7")
-    stage.boundaries.once["away_on_write"] = 1
-    with suppress(SystemUnreachable):
+    mine, theirs = stage.customer(CRM, "DE7"), stage.customer(ERP, "DE7")
+    payload = stage.systems[CRM].objects["accounts"][mine].payload
+    stage.edit(ERP, "customer", theirs, place=payload["town"], e_mail=payload["mail"])
+    stage.meddling.append(lambda: stage.boundaries.once.update(token_expired=1))  # at the write
+    stage.boundaries.once["edited_under_hands"] = 1
+    with suppress(ReauthRequired):
         stage.sync()
     return stage.answer({"take": role})
 

@@ -83,6 +83,21 @@ def tied_and_parted_by_hand(stage: Stage, role: Role) -> Run:
     return _parted(stage, role, first[role])
 
 
+@on_both_sides
+def back_beside_one_that_is_asked_about(stage: Stage, role: Role) -> Run:
+    first, second = customer_on_both(stage, role), customer_on_both(stage, role)
+    stage.engine().join("customer", (role, second[role]), (role, first[role]))
+    stage.remove(role, "customer", first[role])
+    stage.agree()
+    stage.edit(role, "customer", second[role])
+    stage.edit(other(role), "customer", first[other(role)])
+    stage.agree()
+    stage.undelete(role, OBJECTS[role]["customer"], first[role])
+    stage.at_rest["I1: a question was settled, and nobody has answered it"] = lambda: \
+        stage.conflict() is not None
+    return stage.sync
+
+
 def _parted(stage: Stage, role: Role, external_id: str) -> Run:
     def part() -> None:
         with suppress(RunFailed):  # parted before the process died
@@ -148,27 +163,31 @@ def deactivation_taken_back(stage: Stage, role: Role) -> Run:
 
 @scenario
 def found_again_edited_and_taken_back(stage: Stage) -> Run:
-    return _found_again(stage, lambda made: stage.edit(ERP, "order", made))
+    customer = stage.customer(CRM)
+    run, made = _found_again(stage, "customer", lambda made: stage.edit(ERP, "customer", made))
+    stage.at_rest["I3: what somebody had edited was taken back"] = lambda: \
+        made in stage.living(ERP, "debtors") and customer in stage.living(CRM, "accounts")
+    return run
 
 
 @scenario
 def found_again_added_to_and_taken_back(stage: Stage) -> Run:
-    return _found_again(stage, lambda made: stage.edit(ERP, "order", made, items=[
+    order = stage.document(CRM, "order", customer_on_both(stage)[CRM])
+    run, made = _found_again(stage, "order", lambda made: stage.edit(ERP, "order", made, items=[
         *stage.lines(ERP, "order", made), stage.line("orders", 90)]))
+    stage.at_rest["I3: what somebody had added to was taken back"] = lambda: \
+        made in stage.living(ERP, "orders") and order in stage.living(CRM, "deals")
+    return run
 
 
-def _found_again(stage: Stage, edit: Callable[[str], object]) -> Run:
-    customer = customer_on_both(stage)
-    order = stage.document(CRM, "order", customer[CRM])
+def _found_again(stage: Stage, entity: str, edit: Callable[[str], object]) -> tuple[Run, str]:
     stage.boundaries.once["lost_answer"] = 1
     with suppress(SystemUnreachable):
         stage.sync()
-    (made,) = stage.living(ERP, "orders")
+    (made,) = stage.living(ERP, OBJECTS[ERP][entity])
     edit(made)
     run = stage.engine().sync(safety_stop=False)
-    stage.at_rest["I3: what somebody had edited was taken back"] = lambda: \
-        made in stage.living(ERP, "orders") and order in stage.living(CRM, "deals")
-    return lambda: stage.engine().undo(run.id)
+    return lambda: stage.engine().undo(run.id), made
 
 
 @scenario

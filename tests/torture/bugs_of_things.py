@@ -1,0 +1,62 @@
+"""Bugs planted in what ties records together, parts them, and takes back what was written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from unittest.mock import ANY, patch
+
+from connector.engine import adopt, aliases, drain, entries, keep, undo
+from connector.engine.gather import Gathering
+from tests.torture.planting import planted, swap
+
+Patches = Iterable[Any]
+
+
+@planted("who takes another's place by a merge has a claim on what it is known by")
+def survivor_claims_nothing() -> Patches:
+    yield swap(aliases.Regrouping, "save", lambda real: lambda self, entries: (
+        self._claims.clear(), real(self, entries)))
+
+
+@planted("what was made for a record is parted with it")
+def parted_alone() -> Patches:
+    yield patch.object(aliases, "_inseparable",
+                       lambda record, _there: {record})
+
+
+@planted("a merge that only a hint tells of is carried out")
+def merge_told_by_a_hint_dropped() -> Patches:
+    yield patch.object(drain, "_told_by_hints", lambda _rows, _changes: [])
+
+
+@planted("an answer is heard that was given before the records were tied")
+def answer_unheard_before_the_tie() -> Patches:
+    yield swap(Gathering, "_load_state", lambda real: lambda self: (real(self), [
+        group.conflicts.clear() for canonical_id, group in self.groups.items()
+        if not self.known.by_canonical.get(canonical_id)]))
+
+
+@planted("a tie answers the question which record it is, and no other")
+def tie_answers_every_question() -> Patches:
+    yield patch.object(entries, "AMBIGUOUS", ANY)
+
+
+@planted("it is asked whose a record is that refers to one of the parted")
+def parted_with_what_refers_to_it() -> Patches:
+    yield patch.object(aliases.Regrouping, "_ask_whose", lambda *_: None)
+
+
+@planted("what was added to a record that a run made keeps it from being undone")
+def added_overlooked() -> Patches:
+    yield patch.object(undo._Undoing, "_added", lambda *_: ())
+
+
+@planted("a deletion that no run has taken up yet is not taken for known by an undo")
+def deletion_known_by_an_undo() -> Patches:
+    yield patch.object(undo._Keeping, "link", keep.Keeping.link)
+
+
+@planted("a creation that was found again is undone only as it was made")
+def found_again_untold() -> Patches:
+    yield patch.object(adopt, "all_new", lambda _rules, _given: ())
