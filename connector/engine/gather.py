@@ -13,7 +13,7 @@ from typing import Any
 
 from connector.domain.entities import ENTITIES
 from connector.domain.ledger import ConflictState
-from connector.domain.policies import Role
+from connector.domain.policies import Role, other
 from connector.domain.records import Change, Link
 from connector.engine.first_contact import FirstContact, Unreadable
 from connector.engine.group import Group, Seen, title
@@ -174,6 +174,8 @@ class Gathering:
         record = group.sides[role].record or {}
         if link.seen is None:
             group.came_back.add(role)
+        elif not link.seen:  # an alias until now: a deletion of its counterpart is news to it
+            group.deleted_now.add(other(role))
         elif link.seen.get("active") is False and record.get("active") is True \
                 and role in self.pair.rules[self.entity].archives:
             group.unarchived.add(role)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connector.domain.policies import CRM, ERP, Role
+from connector.domain.policies import CRM, ERP, Role, other
 from connector.testing.torture.scenarios.registry import (
     Run,
     customer_on_both,
@@ -52,3 +52,14 @@ def deleted_against_edited_decided(stage: Stage) -> Run:
     _deleted_and_edited(stage)
     stage.agree()
     return stage.answer({"take": CRM})
+
+
+@on_both_sides
+def deleted_where_it_was_out_of_use_and_an_alias_is_left(stage: Stage, role: Role) -> Run:
+    first, second = customer_on_both(stage), customer_on_both(stage)
+    stage.merge(role, second[role], first[role])
+    stage.agree()
+    stage.remove(role, "customer", first[role])
+    stage.agree()
+    stage.remove(other(role), "customer", first[other(role)])
+    return stage.sync
