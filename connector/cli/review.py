@@ -159,7 +159,7 @@ def explain(
                       r["run"], r["at"]) for r in chosen])
     for place in told:
         why = f": {place['reason']}" if place["reason"] else ""
-        say(f"{place['record']} of the {place['in']} was told {_short(place['since'])} that it is "
+        say(f"{place['record']} of the {place['in']} says since {_short(place['since'])}: "
             f"{place['state'].replace('_', ' ')}{why}")
 
 
