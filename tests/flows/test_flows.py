@@ -19,7 +19,7 @@ from tests.flows.conftest import artifacts, ask, configure, flow_runs, working
 from tests.integration.conftest import KEY, TOKEN, Pair
 from tests.integration.test_serve import eventually
 
-pytestmark = pytest.mark.prefect
+pytestmark = [pytest.mark.prefect, pytest.mark.slow]
 
 
 def carry_out(pair: Pair, kind: str = "sync", **more: Any) -> Any:

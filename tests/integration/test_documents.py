@@ -11,6 +11,7 @@ import pytest
 from connector.domain.ledger import ConflictState
 from tests.integration.conftest import Pair
 from tests.integration.trade import MICRO, Trade, open_trade
+from tests.slow import slow_but
 
 Step = tuple[Callable[[Trade], None], str, list[tuple[int, int, int]], list[tuple[str, str]], str]
 """What is done, and then: the order's status, (quantity, shipped, invoiced) of its lines, (status,
@@ -84,7 +85,8 @@ STORIES: dict[str, tuple[list[int], list[Step]]] = {
 }
 
 
-@pytest.mark.parametrize("story", STORIES)
+@pytest.mark.parametrize("story", slow_but(
+    ["delivered, billed and paid in parts", "a delivery that comes back"], STORIES))
 def test_an_order_through_its_life(trade: Trade, story: str) -> None:
     quantities, steps = STORIES[story]
     assert trade.order(*quantities) == 1

@@ -18,6 +18,7 @@ import requests
 
 from connector.domain.ledger import RunState
 from tests.integration.conftest import CRM_SECRET, ERP_SECRET, Pair, expect_webhooks
+from tests.integration.test_cli import cli
 
 
 def eventually(holds: Callable[[], Any], seconds: float = 60) -> None:
@@ -140,8 +141,7 @@ def test_a_system_that_is_away_delays_but_loses_nothing(told: Pair) -> None:
 
 def run(pair: Pair, *words: str) -> Any:
     """A command's exit code and what it printed."""
-    done = subprocess.run([sys.executable, "-m", "connector.cli", "--config", str(pair.config),
-                           "webhooks", *words], capture_output=True, text=True, check=False)
+    done = cli(pair, "webhooks", *words)
     return done.returncode, done.stdout, done.stderr
 
 
