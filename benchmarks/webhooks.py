@@ -133,6 +133,7 @@ def schedule(edits: str = "200", every: str = "10s") -> None:
     """The same with webhooks off: edits at instants of no pattern, carried over by the pair's
     schedule alone."""
     with joined(int(edits), f"{{every: {every}}}") as both, serving(both.config):
+        until_there(both.in_crm(0, "The first"), 0.2)  # Prefect's server takes a while to start
         for way, edit in (("CRM to ERP", both.in_crm), ("ERP to CRM", both.in_erp)):
             with ThreadPoolExecutor(int(edits)) as looking:
                 looks = []
