@@ -96,7 +96,15 @@ class Operators:
             self.world.alike.add(
                 self.world.systems[role].objects[OBJECTS[role]["customer"]][one].payload[VAT[role]])
             self.world.parted = True
+            self._each_keeps_its_own()
             self.world.engine().split("customer", (role, one))
+
+    def _each_keeps_its_own(self) -> None:
+        """What was replaced on one side of a customer stays on the other, once they are parted."""
+        for role in (CRM, ERP):
+            for row in self.world.rows(role, OBJECTS[role]["customer"]):
+                for token in () if row.deleted else tokens(dict(row.payload)):
+                    self.world.edits.replaced.pop(token, None)
 
     def _linked(self) -> tuple[Role, list[str]]:
         """The living customers of one side that are linked."""
