@@ -14,7 +14,7 @@ from connector.testing.torture.swarm import Total, run_seeds
 
 def test_no_invariant_breaks() -> None:
     assert {report.seed: report.violations
-            for report in run_seeds(range(1000, 1010)) if report.violations} == {}
+            for report in run_seeds(range(1000, 1015)) if report.violations} == {}
 
 
 @pytest.mark.slow
@@ -29,9 +29,9 @@ def test_no_invariant_breaks_under_any_fault() -> None:
 
 
 def test_what_the_records_are_told_is_true() -> None:
-    reports = list(run_seeds(range(2), tells=True))
+    reports = list(run_seeds(range(4), tells=True))
     assert {report.seed: report.violations for report in reports if report.violations} == {}
-    assert [r.digest for r in reports] != [r.digest for r in run_seeds(range(2))]
+    assert [r.digest for r in reports] != [r.digest for r in run_seeds(range(4))]
 
 
 def test_a_seed_gives_the_same_trace_whenever_it_is_run() -> None:

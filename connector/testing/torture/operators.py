@@ -96,15 +96,21 @@ class Operators:
             self.world.alike.add(
                 self.world.systems[role].objects[OBJECTS[role]["customer"]][one].payload[VAT[role]])
             self.world.parted = True
-            self._each_keeps_its_own()
+            self._each_keeps_its_own(role, one)
             self.world.engine().split("customer", (role, one))
 
-    def _each_keeps_its_own(self) -> None:
+    def _each_keeps_its_own(self, role: Role, one: str) -> None:
         """What was replaced on one side of a customer stays on the other, once they are parted."""
-        for role in (CRM, ERP):
-            for row in self.world.rows(role, OBJECTS[role]["customer"]):
-                for token in () if row.deleted else tokens(dict(row.payload)):
-                    self.world.edits.replaced.pop(token, None)
+        world = self.world
+        with world.store.begin() as uow:
+            own = uow.canonical_ids(world.pair.name, "customer", role, [one])[one]
+            tied = uow.links_by_canonical(world.pair.name, "customer", [own])[own]
+        places = {(link.system, link.external_id) for link in tied}
+        for side in (CRM, ERP):
+            for row in world.rows(side, OBJECTS[side]["customer"]):
+                if (side, row.external_id) in places and not row.deleted:
+                    for token in tokens(dict(row.payload)):
+                        world.edits.replaced.pop(token, None)
 
     def _linked(self) -> tuple[Role, list[str]]:
         """The living customers of one side that are linked."""

@@ -135,30 +135,33 @@ def matched_and_parted_by_hand(stage: Stage) -> Run:
     return _parted(stage, CRM, mine)
 
 
+def _synced_to_be_taken_back(stage: Stage) -> Run:
+    run = stage.engine().sync(safety_stop=False)
+    return lambda: stage.engine().undo(run.id)
+
+
 @on_both_sides
 def taken_back(stage: Stage, role: Role) -> Run:
     linked = customer_on_both(stage)
     stage.edit(role, "customer", linked[role])
     stage.customer(role)
-    run = stage.engine().sync(safety_stop=False)
-    return lambda: stage.engine().undo(run.id)
+    return _synced_to_be_taken_back(stage)
 
 
 @on_both_sides
 def taken_back_once_the_other_was_deleted(stage: Stage, role: Role) -> Run:
     linked = customer_on_both(stage)
     stage.edit(role, "customer", linked[role])
-    run = stage.engine().sync(safety_stop=False)
+    take_back = _synced_to_be_taken_back(stage)
     stage.remove(role, "customer", linked[role])
-    return lambda: stage.engine().undo(run.id)
+    return take_back
 
 
 @on_both_sides
 def deactivation_taken_back(stage: Stage, role: Role) -> Run:
     linked = customer_on_both(stage)
     stage.remove(role, "customer", linked[role])
-    run = stage.engine().sync(safety_stop=False)
-    return lambda: stage.engine().undo(run.id)
+    return _synced_to_be_taken_back(stage)
 
 
 @scenario
@@ -186,13 +189,11 @@ def _found_again(stage: Stage, entity: str, edit: Callable[[str], object]) -> tu
         stage.sync()
     (made,) = stage.living(ERP, OBJECTS[ERP][entity])
     edit(made)
-    run = stage.engine().sync(safety_stop=False)
-    return lambda: stage.engine().undo(run.id), made
+    return _synced_to_be_taken_back(stage), made
 
 
 @scenario
 def order_taken_back(stage: Stage) -> Run:
     order = order_on_both(stage)
     stage.edit(ERP, "order", order[ERP], items=stage.lines(ERP, "order", order[ERP])[:1])
-    run = stage.engine().sync(safety_stop=False)
-    return lambda: stage.engine().undo(run.id)
+    return _synced_to_be_taken_back(stage)
