@@ -62,7 +62,6 @@ class Adopting(Keeping):
                 OutcomeKind.CREATED, self.entity, self.pair.role_of(system), origin,
                 intent.canonical_id, role, all_new(self.rules, sent),
                 "found again after an interruption", counted=False))
-        self._take_up_children(uow)
 
     def _adopt_place(self, group: Group, intent: Intent, external_id: str,
                      links: Iterable[Link]) -> None:
@@ -70,7 +69,7 @@ class Adopting(Keeping):
         for link in links:
             if link.system == intent.system and not link.alias and link.external_id != external_id:
                 group.retired.append(link)
-                self.restored[intent.system].add(group.canonical_id)
+                self.replaced[intent.system].add(group.canonical_id)
 
     def _adopt_origin(self, uow: UnitOfWork, group: Group, intent: Intent,
                       sent: dict[str, Any]) -> None:

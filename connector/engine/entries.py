@@ -48,6 +48,7 @@ class Entries:
         self.matched: list[str] = []
         self.closed: dict[int, str] = {}
         self.carried: set[str] = set()  # canonical IDs of what was written, on either side
+        self.replaced: dict[str, set[str]] = defaultdict(set)  # canonical IDs by system
         self.told: dict[str, list[Told]] = defaultdict(list)  # with a write; by system
 
     def outcome(self, change: Change, kind: OutcomeKind, canonical_id: str = "",
@@ -125,6 +126,7 @@ class Entries:
             Link(self.entity, heir.canonical_id, change.system, change.external_id,
                  change.version, None, alias=True), replace(heir, alias=False, version="")]
         self.received.append(Change(0, self.entity, heir.system, heir.external_id, "", hint=True))
+        self.replaced[heir.system].add(heir.canonical_id)
         self.outcome(change, OutcomeKind.UNCHANGED, heir.canonical_id,
                      reason=f"deleted; {heir.external_id} takes its place")
         self.settled.append(change.id)
@@ -168,6 +170,7 @@ class Entries:
             link for link in self.links if link.canonical_id in self.carried], anew=True)
         for system, told in self.told.items():
             uow.save_told(pair, self.entity, system, told)
+        self._take_up_children(uow)
         uow.settle(self.settled)
         uow.receive(pair, self.received)
         if self.waits:
@@ -196,3 +199,12 @@ class Entries:
             uow.receive(pair, [change for canonical_id, change in self.derived.items()
                                if canonical_id not in known])
         self.session.saving(uow)
+
+    def _take_up_children(self, uow: UnitOfWork) -> None:
+        """Let those that name a record by the ID of the deleted one it replaces be read again."""
+        for system, replaced in self.replaced.items():
+            for child in self.pair.entities:
+                if self.entity in ENTITIES[child].parents:
+                    self.received.extend(
+                        Change(0, child, system, external_id, "", hint=True) for external_id in
+                        uow.referring(self.pair.name, child, system, replaced))

@@ -118,7 +118,7 @@ class Gathering:
                 self.uow.replaced(self.pair.name, entity, side.system, ids)}
 
     def _note_stale(self, change: Change, record: Mapping[str, Any], ids: set[str]) -> None:
-        """Note which fields of a record name one of these restored records by its old ID."""
+        """Note which fields of a record name one of these things by the ID of a deleted record."""
         if not ids:
             return
         spec = ENTITIES[self.entity]

@@ -34,8 +34,8 @@ class Group:
     and the conflicts kept for it. `match_keys` are to be claimed for it; `retired` are the links
     in whose place another record has come. On the sides in `deleted_now` the record was there
     until now, on those in `came_back` it was deleted and is there again, on those in `unarchived`
-    it was inactive and is in use again. `stale` are the fields, by side, that name a record which
-    was restored under another ID."""
+    it was inactive and is in use again. `stale` are the fields, by side, that name a deleted
+    record whose place another one took."""
 
     entity: str
     canonical_id: str

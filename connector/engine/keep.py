@@ -60,7 +60,6 @@ class Keeping(Outcomes):
     def __init__(self, session: Session, entity: str) -> None:
         super().__init__(session, entity)
         self.next: list[Work] = []
-        self.restored: dict[str, set[str]] = defaultdict(set)  # canonical IDs by system
         self.returned: dict[tuple[Role, str], Decoded] = {}
 
     def take(self, uow: UnitOfWork, works: Sequence[Work], out: Outgoing, results: Results,
@@ -84,7 +83,6 @@ class Keeping(Outcomes):
             else:
                 self._work(work, results.get(id(work), {}), moved)
         self._derive(works)
-        self._take_up_children(uow)
         return self.next
 
     def _sent(self, work: Work, role: Role) -> Mapping[str, Any]:
@@ -242,17 +240,7 @@ class Keeping(Outcomes):
         if before is not None and before.external_id != external_id:
             group.retired.append(Link(self.entity, group.canonical_id, intent.system,
                                       before.external_id, before.version, None))
-            self.restored[intent.system].add(group.canonical_id)
-
-    def _take_up_children(self, uow: UnitOfWork) -> None:
-        """Let those that name a restored record by the ID it had before be read again."""
-        for system, restored in self.restored.items():
-            for child in self.pair.entities:
-                if self.entity in ENTITIES[child].parents:
-                    self.received.extend(
-                        Change(0, child, system, external_id, "", hint=True) for external_id in
-                        uow.referring(self.pair.name, child, system, restored))
-        self.restored.clear()
+            self.replaced[intent.system].add(group.canonical_id)
 
     def _follow_up(self, work: Work, base: dict[str, Any] | None) -> Work | None:
         """The work that a result calls for: it differs from what was sent."""

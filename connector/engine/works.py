@@ -84,14 +84,14 @@ def agreement(rules: Rules, group: Group, revived: Mapping[Role, str] | None = N
 
 def _name_anew(rules: Rules, merged: Merged, role: Role, record: Mapping[str, Any],
                names: frozenset[str]) -> None:
-    """Write references once more that name a restored record by the ID it had before."""
+    """Write references once more that name a deleted record whose place another one took."""
     for name in sorted(names):
         writable = rules.lines_writable if name == "lines" else \
             rules.header[name].writable if name in rules.header else frozenset()
         if role in writable and name not in merged.writes.get(role, {}):
             merged.writes.setdefault(role, {})[name] = record[name]
             merged.changes.setdefault(role, []).append(FieldChange(
-                name, record[name], record[name], "it was restored under another ID"))
+                name, record[name], record[name], "another record took its place"))
 
 
 def _as_active(group: Group, role: Role, revived: bool) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from connector.store.open import open_store
 from connector.store.tables import metadata
 from connector.store.unit_of_work import SqlStore
 from connector.testing.clock import VirtualClock
-from connector.testing.torture.company import OBJECTS
+from connector.testing.torture.company import OBJECTS, PARENTS
 from connector.testing.torture.faults import Faults, Rates
 from connector.testing.torture.users import Crowded
 from connector.testing.torture.world import World
@@ -71,6 +71,21 @@ def state(world: World) -> State:
         for row in world.systems[role].objects.get(object, {}).values() if not row.deleted}
 
 
+def of_customers(world: World, records: State, *, deleted: bool) -> State:
+    """The records, with the canonical ID of their customer in place of the external one; where
+    `deleted`, of those alone whose customer is none any more, for another one took its place."""
+    told = dict(records)
+    for (role, object, ext), record in records.items():
+        if object in PARENTS:
+            named = record[PARENTS[object][0]]
+            with world.store.begin() as uow:
+                link = uow.links_by_external(world.pair.name, "customer",
+                                             world.pair.side(role).system, [named]).get(named)
+            if link is not None and (not deleted or (link.alias and link.seen is None)):
+                told[role, object, ext] = {**record, PARENTS[object][0]: link.canonical_id}
+    return told
+
+
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 10**6))
 def test_an_undo_restores_all_that_a_run_wrote(store: SqlStore, seed: int) -> None:
@@ -110,11 +125,16 @@ def restores_all(store: SqlStore, seed: int) -> None:
     after = state(world)
     assert all("only goes forward" in action.reason for action in left), left
     deleted = {place for place in before if place not in written}
-    assert {p: v for p, v in after.items() if p in before} == {
-        p: v for p, v in before.items() if p not in deleted}
+    # The run writes to whoever names a deleted customer which one took its place: that stays.
+    renamed = {place for place, record in of_customers(world, before, deleted=True).items()
+               if record != before[place] and after.get(place) != before[place]}
+    assert {p: v for p, v in after.items() if p in before and p not in renamed} == {
+        p: v for p, v in before.items() if p not in deleted and p not in renamed}
+    was, now = (of_customers(world, s, deleted=False) for s in (before, after))
+    assert [now[place] for place in renamed] == [was[place] for place in renamed]
     again = [place for place in after if place not in before]
     assert len(again) == len(deleted)  # made again, under an ID of its own
-    assert all(any(after[place] == before[gone] for gone in deleted) for place in again)
+    assert all(any(now[place] == was[gone] for gone in deleted) for place in again)
     assert not undone.tallies or all(t.accounted for t in undone.tallies.values())
     for _ in range(2):
         world.clock.sleep(90)

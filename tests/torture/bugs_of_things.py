@@ -25,6 +25,11 @@ def parted_alone() -> Patches:
                        lambda record, _there: {record})
 
 
+@planted("who names a deleted record whose place another one took is taken up again")
+def replaced_not_taken_up() -> Patches:
+    yield patch.object(entries.Entries, "_take_up_children", lambda _self, _uow: None)
+
+
 @planted("a merge that only a hint tells of is carried out")
 def merge_told_by_a_hint_dropped() -> Patches:
     yield patch.object(drain, "_told_by_hints", lambda _rows, _changes: [])

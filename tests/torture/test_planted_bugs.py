@@ -57,6 +57,7 @@ IN_SCENARIOS = {
     "answer_unheard_before_the_tie": "conflict_decided_before_it_was_tied_in_the_crm",
     "tie_answers_every_question": "back_beside_one_that_is_asked_about_in_the_crm",
     "parted_with_what_refers_to_it": "parted_with_a_contact_in_the_crm",
+    "replaced_not_taken_up": "replaced_where_a_contact_names_it_in_the_crm",
     "added_overlooked": "found_again_added_to_and_taken_back",
     "deletion_known_by_an_undo": "taken_back_once_the_other_was_deleted_in_the_crm",
     "found_again_untold": "found_again_edited_and_taken_back",

@@ -127,6 +127,11 @@ class Stage(World):
         """Delete a record."""
         self.delete(role, OBJECTS[role][entity], external_id)
 
+    def parent(self, role: Role, entity: str, external_id: str) -> str:
+        """The customer that a record names, by its external ID."""
+        object = OBJECTS[role][entity]
+        return str(self.systems[role].objects[object][external_id].payload[PARENTS[object][0]])
+
     def meddle(self, *_whom: Any) -> None:
         """What the scenario has told somebody to do at this moment."""
         self.meddled()

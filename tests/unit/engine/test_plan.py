@@ -302,7 +302,7 @@ class TestDeletion:
         assert (kinds(work), work.writes) == ([(ActionKind.NONE, None)], {})
         assert work.actions[0].reason == "it came back in the crm"
 
-    def test_a_field_that_names_a_restored_record_is_written_once_more(
+    def test_a_field_that_names_a_replaced_record_is_written_once_more(
             self, rules_for: RulesFor) -> None:
         contact = {"customer": "k", "last_name": "Eve"}
         again = group(contact, contact, base=contact, entity="contact",
@@ -310,7 +310,7 @@ class TestDeletion:
         work = decide(rules_for("contact"), again)
         assert work.writes == {CRM: Write(Operation.UPDATE, {"customer": "k"})}
         assert work.actions[0].changes == (
-            FieldChange("customer", "k", "k", "it was restored under another ID"),)
+            FieldChange("customer", "k", "k", "another record took its place"),)
 
     def test_an_edit_long_after_it_changes_nothing(self, rules_for: RulesFor) -> None:
         work = decide(rules_for("customer"), group(None, {**ACME, "city": "Ulm"},

@@ -98,6 +98,18 @@ def back_beside_one_that_is_asked_about(stage: Stage, role: Role) -> Run:
     return stage.sync
 
 
+@on_both_sides
+def replaced_where_a_contact_names_it(stage: Stage, role: Role) -> Run:
+    first, second = customer_on_both(stage, role), customer_on_both(stage, role)
+    contact = stage.contact(role, first[role])
+    stage.agree()
+    stage.engine().join("customer", (role, second[role]), (role, first[role]))
+    stage.remove(role, "customer", first[role])
+    stage.at_rest["I1: who named a deleted customer does not name the one in its place"] = \
+        lambda: stage.parent(role, "contact", contact) == second[role]
+    return stage.sync
+
+
 def _parted(stage: Stage, role: Role, external_id: str) -> Run:
     def part() -> None:
         with suppress(RunFailed):  # parted before the process died
