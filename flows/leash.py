@@ -21,7 +21,7 @@ def main(command: list[str]) -> int:
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
 
     def end(*_: object) -> None:
-        process.terminate()
+        process.send_signal(signal.SIGINT)  # on a SIGTERM Prefect's runner shows a stack trace
         threading.Thread(target=_make_sure, args=(process,), daemon=True).start()
 
     def watch() -> None:
