@@ -15,7 +15,8 @@ from connector.domain.actions import OutcomeKind
 from connector.domain.entities import ENTITIES, unreferenced
 from connector.domain.records import Change, Link, RemoteRecord, Snapshot
 from connector.engine.entries import LIVE, Entries
-from connector.engine.reread import read
+from connector.engine.known import Planned
+from connector.engine.reread import read, reread
 from connector.engine.session import Session
 from connector.errors import RunFailed
 from connector.ports import UnitOfWork
@@ -28,10 +29,14 @@ MERGED = "it was merged into {}"
 
 
 def settle_merges(session: Session, entity: str) -> None:
-    """Carry out, in the links, the merges that were read and wait in the inbox."""
+    """Carry out, in the links, the merges that were read and wait in the inbox. Raises what a read
+    raises."""
     with session.store.begin() as uow:
         if not uow.merges(session.pair.name, entity):
             return
+    while strangers := _strangers(session, entity):
+        with session.store.begin() as uow:
+            uow.receive(session.pair.name, strangers)
     session.guard()
     with session.store.begin() as uow:
         changes = uow.merges(session.pair.name, entity)
@@ -48,6 +53,22 @@ def settle_merges(session: Session, entity: str) -> None:
             entries.succeeded.append(change.trace_key)
         regrouping.save(entries)
         entries.save(uow)
+
+
+def _strangers(session: Session, entity: str) -> list[Change]:
+    """The records that others were merged into and that nobody has read: whoever is the same thing
+    on the other side is found by what they are known by."""
+    found: list[Change] = []
+    for side in session.pair.sides:
+        with session.store.begin() as uow:
+            survivors = {c.merged_into for c in uow.merges(session.pair.name, entity)
+                         if c.system == side.system}
+            known = {*uow.versions(session.pair.name, entity, side.system, survivors),
+                     *uow.inbox_versions(session.pair.name, entity, side.system, survivors)}
+        if survivors - known:
+            found += reread(session, entity, side.role, sorted(survivors - known),
+                            Planned()).values()
+    return found
 
 
 def join(session: Session, entity: str, record: Place, into: Place) -> None:

@@ -19,6 +19,11 @@ def survivor_claims_nothing() -> Patches:
         self._claims.clear(), real(self, entries)))
 
 
+@planted("who was never read, and another was merged into, is read before anything is made")
+def survivor_unread() -> Patches:
+    yield patch.object(aliases, "_strangers", lambda _session, _entity: [])
+
+
 @planted("what was made for a record is parted with it")
 def parted_alone() -> Patches:
     yield patch.object(aliases, "_inseparable",

@@ -52,6 +52,7 @@ IN_SCENARIOS = {
     "tied_on_one_side": "answer_lost_on_first_contact_and_spoiled",
     "landed_forgotten": "line_removed_where_it_came_from_after_a_lost_answer",
     "survivor_claims_nothing": "merged_into_one_that_was_to_be_matched_in_the_crm",
+    "survivor_unread": "merged_by_a_hint_into_one_that_was_to_be_matched_in_the_crm",
     "parted_alone": "tied_and_parted_by_hand_in_the_crm",
     "merge_told_by_a_hint_dropped": "merged_and_asked_about_before_that_was_known_in_the_crm",
     "answer_unheard_before_the_tie": "conflict_decided_before_it_was_tied_in_the_crm",

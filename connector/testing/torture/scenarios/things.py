@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from connector.domain.policies import CRM, ERP, Role, other
+from connector.domain.records import Change
 from connector.errors import RunFailed, SystemUnreachable
 from connector.testing.torture.company import OBJECTS
 from connector.testing.torture.scenarios.registry import (
@@ -45,6 +46,21 @@ def merged_into_one_that_was_to_be_matched(stage: Stage, role: Role) -> Run:
     stage.at_rest["I2: one that was known was made once more"] = \
         lambda: len(stage.living(role, OBJECTS[role]["customer"])) == there
     return stage.sync
+
+
+@on_both_sides
+def merged_by_a_hint_into_one_that_was_to_be_matched(stage: Stage, role: Role) -> Run:
+    linked = customer_on_both(stage, other(role))
+    stage.merge(role, linked[role], stage.customer(role, "DE7"))
+    theirs = stage.customer(other(role), "DE7")
+    with stage.store.begin() as uow:  # and nobody has told of the one it was merged into
+        uow.receive(stage.pair.name, [
+            Change(0, "customer", system, external_id, "", hint=True)
+            for system, external_id in ((role, linked[role]), (other(role), theirs))])
+    there = len(stage.living(role, OBJECTS[role]["customer"]))
+    stage.at_rest["I2: one that was known was made once more"] = \
+        lambda: len(stage.living(role, OBJECTS[role]["customer"])) == there
+    return lambda: stage.engine().drain()
 
 
 @on_both_sides
