@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import requests
 
 from connector.bootstrap import Connector, open_connector
-from connector.domain.ledger import Run, RunState
+from connector.domain.ledger import ConflictState, Run, RunState
 from connector.native import erp
 from connector.native.serving import running
 from tests.real.bottlecrm.server import BottleServer
@@ -174,3 +175,47 @@ def test_what_is_deleted_in_the_crm_is_found_out(pair: Pair) -> None:
     archived = {row["display_name"]: row["archived"] for row in pair.erp(
         "GET", "customers?limit=1000&archived=include")["rows"]}
     assert archived == {f"Acme {n}": n == 0 for n in range(12)}
+
+
+def test_an_account_tells_how_it_stands(pair: Pair, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text.replace("    erp: erp\n", "    erp: erp\n    sync_state: [crm]\n"),
+                      encoding="utf-8")
+    account = pair.crm("POST", "accounts", {"name": "Acme", "currency": "EUR",
+                                            "city": "Lyon"})["id"]
+
+    def shown() -> tuple[Any, Any]:
+        told = pair.crm("GET", f"accounts/{account}")["account_obj"]["custom_fields"]
+        return told.get("sync_state"), told.get("sync_error") or None
+
+    with closing(open_connector(config)) as connector:
+        def sync() -> tuple[int, int]:
+            """What a sync writes, and what it tells in writes of their own."""
+            run = connector.engine("main").sync()
+            assert run.state is RunState.COMPLETED, run.message
+            return sum(run.writes.values()), sum(run.told.values())
+
+        sync()
+        assert (shown(), sync()) == (("in_sync", None), (0, 0))
+        (customer,) = pair.erp("GET", "customers")["rows"]
+
+        pair.crm("PATCH", f"accounts/{account}", {"city": "Paris"})
+        pair.erp("PATCH", f"customers/{customer['id']}", {
+            "rev": customer["rev"], "address": {"town": "Nice"}})
+        assert sync() == (0, 1)
+        assert (shown()[0], sync()) == ("conflict", (0, 0))
+        assert "city" in shown()[1]
+        with connector.store.begin() as uow:
+            (conflict,) = uow.conflicts("main", states=(ConflictState.OPEN,))
+        connector.engine("main").resolve(conflict, {"take": "crm"})
+        sync()
+        assert (shown(), sync()) == (("in_sync", None), (0, 0))
+        (customer,) = pair.erp("GET", "customers")["rows"]
+        assert customer["address"]["town"] == "Paris"
+
+        for terms, state in (("NET45", "failed"), ("NET30", "in_sync")):  # the ERP has no NET45
+            pair.crm("PATCH", f"accounts/{account}", {"custom_fields": {"payment_terms": terms}})
+            sync()
+            assert (shown()[0], sync()) == (state, (0, 0))
+            assert ("NET45" in (shown()[1] or "")) == (state == "failed")
