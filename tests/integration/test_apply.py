@@ -373,6 +373,17 @@ class TestUnknown:
         assert (len(scene.erp.batches), len(scene.erp.asked)) == (1, 1)
         scene.settled("A", "B")
 
+    @pytest.mark.parametrize("nothing_made", [False, True])
+    def test_it_is_looked_for_where_it_was_sent(self, scene: Scene, nothing_made: bool) -> None:
+        scene.erp.system.put("debtors", "D", {"name1": "D", "place": "Berlin", "tel": "1",
+                                              "cur": "EUR", "vat_no": "DE-D", "locked": False})
+        scene.crm.answers = [says(UNKNOWN) if nothing_made else lost]
+        scene.unsure()
+        scene.sync()
+        assert (len(scene.crm.asked), len(scene.crm.batches)) == (1, 2 if nothing_made else 1)
+        assert (scene.erp.asked, scene.erp.batches) == ([], [])
+        scene.settled("D")
+
     def test_they_are_looked_for_in_as_many_calls_as_the_system_needs(self,
                                                                       scene: Scene) -> None:
         scene.erp.capabilities = replace(scene.erp.capabilities, read_batch=2)

@@ -259,10 +259,13 @@ class TestForwardOnly:
         assert verdict.conflict == FieldConflict("status", "shipped", "draft", "shipped", "",
                                                  "step_back")
 
-    def test_a_step_back_that_may_not_be_is_refused_as_one(self) -> None:
-        with pytest.raises(RecordFailed, match="status went a step back in the crm, from shipped "
-                                               "to draft, and its policy is `fail`"):
-            told(self.status(conflict="fail"), "shipped", "draft", "shipped")
+    @pytest.mark.parametrize(("crm", "erp", "where"), [
+        ("draft", "shipped", "crm"), ("shipped", "draft", "erp")])
+    def test_a_step_back_that_may_not_be_is_refused_as_one(self, crm: str, erp: str,
+                                                           where: str) -> None:
+        with pytest.raises(RecordFailed, match=f"status went a step back in the {where}, from "
+                                               "shipped to draft, and its policy is `fail`"):
+            told(self.status(conflict="fail"), "shipped", crm, erp)
 
     def test_a_step_back_meets_the_resolution(self) -> None:
         verdict = told(self.status(conflict="prefer_erp"), "shipped", "draft", "shipped")
