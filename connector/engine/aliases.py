@@ -178,7 +178,11 @@ class Regrouping:
         mine = self._links.get(place)
         if survivor not in self._links:
             if mine is not None:  # the survivor is new here: it takes the place of the other one
-                self._keep(replace(mine, external_id=survivor[1], version=""))
+                lost = any(x.system != mine.system and not x.alias and x.seen is None
+                           for x in self._of(mine.canonical_id))
+                # That its counterpart was deleted is news to who was never told of it.
+                self._keep(replace(mine, external_id=survivor[1], version="",
+                                   seen={} if lost and mine.seen else mine.seen))
                 if self._keys.get(survivor):  # who has this match key too is not new any more
                     self._claims[self._keys[survivor]] = mine.canonical_id
         elif mine is not None and mine.canonical_id != self._links[survivor].canonical_id:

@@ -8,11 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from connector.domain.actions import UNDONE, Action
+from connector.domain.entities import ENTITIES, unpack
 from connector.domain.ledger import Conflict, ConflictState
-from connector.domain.policies import CRM, ERP, Role
+from connector.domain.policies import CRM, ERP, Role, other
 from connector.domain.records import Change, Link, Operation
 from connector.domain.values import Record
-from connector.engine.answers import is_field, typed_value, value_at
+from connector.engine.answers import is_field, standing_at, typed_value, value_at
 
 
 @dataclass(slots=True)
@@ -56,8 +57,8 @@ class Group:
 
     @property
     def decisions(self) -> dict[str, dict[str, Any]]:
-        """What persons have decided, by path; values as canonical ones. A decision on a field
-        holds for the values it was made on: where a side has moved since, it is asked anew."""
+        """What persons have decided, by path; values as canonical ones. A decision holds for what
+        it was made on: where a side has moved since, it is asked anew."""
         decided: dict[str, dict[str, Any]] = {path: {"hold": UNDONE} for path in self.holds}
         for conflict in self.conflicts:
             if conflict.state is not ConflictState.DECIDED or conflict.decision is None:
@@ -81,12 +82,40 @@ class Group:
         """Whether both sides hold what they held when they were decided upon, or, where an
         interrupted run has written it already, what was decided."""
         if not is_field(self.entity, conflict.path):
-            return True
+            whole = not conflict.path or conflict.path.startswith("lines[")
+            return not whole or "take" not in decision or self._still(conflict, decision["take"])
         held = {role: typed_value(self.entity, conflict.path, value)
                 for role, value in ((CRM, conflict.crm), (ERP, conflict.erp))}
         outcome = decision["value"] if "value" in decision else held[decision["take"]]
         return all(value_at(self.entity, seen.record, conflict.path) in (held[role], outcome)
                    for role, seen in self.sides.items() if seen.record is not None)
+
+    def _still(self, conflict: Conflict, winner: Role) -> bool:
+        """Whether the record, or the line, that a side lacked when it was decided upon stands where
+        it stood, and as it was where it is to go. That it is out of use may be our own doing, by a
+        run that died."""
+        held = {CRM: conflict.crm, ERP: conflict.erp}
+        now = {role: self._standing(role, conflict.path) for role in self.sides}
+        if isinstance(held[winner], dict):
+            return winner not in now or now[winner] is not None
+        if held[winner] in (None, "deleted") and now.get(winner) is not None:
+            return False
+        kept, goes = held[other(winner)], now.get(other(winner))
+        if goes is None or not isinstance(kept, dict):
+            return True
+        spec = ENTITIES[self.entity]
+        if conflict.path:
+            return bool(goes == unpack(spec, {"lines": [kept]})["lines"][0])
+        ours = {"active": False} if goes.get("active") is False else {}
+        return bool(goes == {**unpack(spec, kept), **ours})
+
+    def _standing(self, role: Role, path: str) -> Record | None:
+        """A side's record, or its line at `path`; None where it lacks that."""
+        record = self.sides[role].record
+        if record is None or not path:
+            return record
+        line: Record | None = standing_at(self.entity, record, path)
+        return line
 
     @property
     def moments(self) -> dict[Role, datetime | None]:

@@ -8,6 +8,7 @@ from unittest.mock import ANY, patch
 
 from connector.engine import adopt, aliases, drain, entries, keep, undo
 from connector.engine.gather import Gathering
+from connector.engine.group import Group
 from tests.torture.planting import planted, swap
 
 Patches = Iterable[Any]
@@ -38,6 +39,11 @@ def replaced_not_taken_up() -> Patches:
 @planted("a merge that only a hint tells of is carried out")
 def merge_told_by_a_hint_dropped() -> Patches:
     yield patch.object(drain, "_told_by_hints", lambda _rows, _changes: [])
+
+
+@planted("an answer about a whole record holds for what was seen by who gave it")
+def answer_outlives_what_was_seen() -> Patches:
+    yield patch.object(Group, "_still", lambda _self, _conflict, _winner: True)
 
 
 @planted("an answer is heard that was given before the records were tied")

@@ -172,9 +172,7 @@ class Stage(World):
     def answer(self, decision: Mapping[str, Any]) -> Callable[[], object]:
         """A person's answer to the conflict that is open now, given again where it still is. He
         sees both values."""
-        asked = self.conflict()
-        assert asked is not None
-        self.edits.seen |= tokens([asked.base, asked.crm, asked.erp])
+        asked = self._asked()
 
         def resolve() -> object:
             with self.store.begin() as uow:
@@ -184,6 +182,19 @@ class Stage(World):
             return self.engine().resolve(conflict, decision)
 
         return resolve
+
+    def decide(self, decision: Mapping[str, Any]) -> None:
+        """A person's answer to the conflict that is open now, which the next run carries out."""
+        asked = self._asked()
+        with self.store.begin() as uow:
+            uow.decide_conflict(asked.id, decision)
+
+    def _asked(self) -> Conflict:
+        """The conflict that is open now; a person looks at it."""
+        asked = self.conflict()
+        assert asked is not None
+        self.edits.seen |= tokens([asked.base, asked.crm, asked.erp])
+        return asked
 
     def replay(self) -> object:
         """Try once more what is parked."""

@@ -226,9 +226,11 @@ class World:
     def to_create(self, system: Books, object: str,
                   payload: Mapping[str, Any]) -> dict[str, Any]:
         """What the system makes of a new record. A child may not be made before its parent, and
-        nothing that was read there before, and has no counterpart yet."""
+        nothing that was read there before and has no counterpart yet, unless a person has said that
+        several may be alike."""
         role: Role = CRM if system is self.systems[CRM] else ERP
-        if object == OBJECTS[role]["customer"] and not self.overtaken:
+        if object == OBJECTS[role]["customer"] and not self.overtaken \
+                and payload[VAT[role]] not in self.alike:
             self.violations.extend(
                 f"I2: {object} was made for {payload[VAT[role]]}, which {ext} was read as before"
                 for ext in self._known(role, payload[VAT[role]]))

@@ -244,16 +244,57 @@ class TestDeletion:
         assert work.writes == {}
 
     def test_a_person_may_carry_it_out(self, rules_for: RulesFor) -> None:
+        edited = {**ACME, "city": "Ulm"}
         work = decide(rules_for("customer"), group(
-            None, {**ACME, "city": "Ulm"}, conflicts=[decision("", take="crm")]))
+            None, edited, conflicts=[decision("", "deleted", edited, take="crm")]))
         assert work.writes == {ERP: Write(Operation.UPDATE, {"active": False})}
 
     def test_a_person_may_keep_the_survivor(self, rules_for: RulesFor) -> None:
+        edited = {**ACME, "city": "Ulm"}
         work = decide(rules_for("customer"), group(
-            None, {**ACME, "city": "Ulm"}, conflicts=[decision("", take="erp")]))
+            None, edited, conflicts=[decision("", "deleted", edited, take="erp")]))
         assert kinds(work) == [(ActionKind.SKIP, None)]
         assert work.writes == {}
         assert not work.ends
+
+    def test_what_a_person_says_holds_for_what_was_seen(self, rules_for: RulesFor) -> None:
+        seen, edited = {**ACME, "city": "Ulm"}, {**ACME, "city": "Jena"}
+        said = decision("", "deleted", seen, take="crm")
+        as_seen = decide(rules_for("customer"), group(None, seen, conflicts=[said]))
+        assert as_seen.writes == {ERP: Write(Operation.UPDATE, {"active": False})}
+        since = decide(rules_for("customer"), group(None, edited, conflicts=[said]))
+        assert (kinds(since), since.writes) == ([(ActionKind.CONFLICT, None)], {})
+        assert since.actions[0].conflicts == (
+            FieldConflict("", ACME, "deleted", edited, kind="both_changed"),)
+        half_done = decide(rules_for("customer"), group(
+            None, {**seen, "active": False}, conflicts=[said]))
+        assert kinds(half_done) == [(ActionKind.NONE, None)]
+
+    def test_what_a_person_says_of_another_side_s_deletion_is_asked_anew(
+            self, rules_for: RulesFor) -> None:
+        said = decision("", ACME, "deleted", take="crm")  # to have it made again in the ERP
+        work = decide(rules_for("customer", on_delete="propagate"),
+                      group(None, ACME, conflicts=[said]))
+        assert (kinds(work), work.writes) == ([(ActionKind.CONFLICT, None)], {})
+
+    def test_what_a_person_says_of_a_record_is_nothing_once_it_is_back(self) -> None:
+        said = decision("", "deleted", ACME, take="crm")
+        assert group(ACME, ACME, conflicts=[said]).decisions == {}
+
+    @pytest.mark.parametrize(("take", "quantity", "stands"), [
+        ("crm", 2, True), ("crm", 3, False), ("erp", 3, True)])
+    def test_what_a_person_says_of_a_line_holds_for_what_was_seen(
+            self, take: str, quantity: int, stands: bool) -> None:
+        def order(*lines: dict[str, Any]) -> dict[str, Any]:
+            return {"status": "draft", "lines": list(lines)}
+
+        first = {"line_no": 10, "product": "p", "quantity": Decimal(1)}
+        said = replace(decision("lines[20]", None, {
+            "line_no": 20, "product": "p", "quantity": "2"}, take=take), entity="order")
+        asked = group(order(first), order(first, {**first, "line_no": 20,
+                                                  "quantity": Decimal(quantity)}),
+                      entity="order", conflicts=[said])
+        assert asked.decisions == ({"lines[20]": {"take": take}} if stands else {})
 
     def test_restore_makes_it_anew(self, rules_for: RulesFor) -> None:
         rules = rules_for("customer", on_delete="restore", born_in="crm")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from connector.domain.policies import CRM, ERP, Role
+from connector.domain.policies import CRM, ERP, Role, other
 from connector.errors import ReauthRequired
 from connector.testing.torture.scenarios.registry import (
     Run,
@@ -54,3 +54,18 @@ def conflict_decided_by_a_third_value(stage: Stage) -> Run:
     both_edited(stage)
     stage.agree()
     return stage.answer({"value": "neither of them"})
+
+
+@on_both_sides
+def deletion_decided_and_edited_since(stage: Stage, role: Role) -> Run:
+    contact = stage.contact(CRM, customer_on_both(stage)[CRM])
+    stage.agree()
+    linked = stage.both(CRM, "contact", contact)
+    stage.remove(role, "contact", linked[role])
+    stage.edit(other(role), "contact", linked[other(role)])
+    stage.agree()
+    stage.decide({"take": role})
+    stage.edit(other(role), "contact", linked[other(role)])
+    stage.at_rest["I3: what nobody saw who decided was taken away"] = lambda: \
+        stage.conflict() is not None
+    return stage.sync

@@ -74,6 +74,17 @@ def merged_into_one_that_is_gone(stage: Stage, role: Role) -> Run:
 
 
 @on_both_sides
+def merged_into_a_new_one_once_the_other_was_deleted(stage: Stage, role: Role) -> Run:
+    linked = customer_on_both(stage)
+    stage.remove(other(role), "customer", linked[other(role)])
+    stage.agree()
+    stage.merge(role, linked[role], stage.customer(role))
+    stage.at_rest["I1: what was deleted is in use under another ID, and nobody is asked"] = \
+        lambda: stage.conflict() is not None
+    return stage.sync
+
+
+@on_both_sides
 def merged_and_asked_about_before_that_was_known(stage: Stage, role: Role) -> Run:
     first, second = both_edited(stage), customer_on_both(stage)
     stage.merge(role, first[role], second[role])
