@@ -172,12 +172,16 @@ def recover(session: Session) -> None:
     """
     with session.store.begin() as uow:
         batches = uow.unsettled_batches(session.pair.name)
+    others: dict[str, list[Batch]] = defaultdict(list)
     for batch in batches:
-        session.guard()
         if batch.operation is Operation.CREATE:
+            session.guard()
             _recover_creates(session, batch)
         else:
-            look_again(session, batch)
+            others[batch.intents[0].entity].append(batch)
+    for of_entity in others.values():
+        session.guard()
+        look_again(session, of_entity)
 
 
 def _recover_creates(session: Session, batch: Batch) -> None:

@@ -3,15 +3,16 @@ brought both sides to agree on is kept, before somebody changes it once more."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from connector.domain.entities import ENTITIES, pack, unpack
-from connector.domain.policies import Role, other
-from connector.domain.records import Batch, Change, Link, RemoteRecord, Snapshot
+from connector.domain.policies import Role
+from connector.domain.records import Batch, Change, Intent, Link, RemoteRecord, Snapshot
 from connector.engine.known import Planned
-from connector.engine.merge import agreed
+from connector.engine.merge import agreed, carried_on
 from connector.engine.places import let_be_told
 from connector.engine.present import in_canonical_words
 from connector.engine.reread import reread
@@ -40,27 +41,31 @@ class Sight(NamedTuple):
                        version=self.link.version * (self.link.version == self.change.version))
 
 
-def look_again(session: Session, batch: Batch) -> None:
-    """Read what a batch of updates of an unknown fate was to change, and its counterparts; what is
-    still to be done is planned anew from that. Raises `RetryLater` where a system is away."""
-    pair, entity = session.pair, batch.intents[0].entity
-    ours = pair.role_of(batch.intents[0].system)
+def look_again(session: Session, batches: Sequence[Batch]) -> None:
+    """Read what batches of updates of an unknown fate, of one entity, were to change, and the
+    counterparts; what is still to be done is planned anew from that. Raises `RetryLater` where a
+    system is away."""
+    pair, entity = session.pair, batches[0].intents[0].entity
+    intents = [intent for batch in batches for intent in batch.intents]
     with session.store.begin() as uow:
         links = [link for found in uow.links_by_canonical(
-            pair.name, entity, [i.canonical_id for i in batch.intents]).values()
+            pair.name, entity, {i.canonical_id for i in intents}).values()
             for link in found if not link.alias]
-    theirs = {link.external_id: link.version for link in links
-              if pair.role_of(link.system) != ours and link.seen is not None}
-    written = reread(session, entity, ours, [i.external_id for i in batch.intents
-                                             if i.external_id], Planned())
-    opposite = reread(session, entity, other(ours), list(theirs), Planned()) if theirs else {}
+    read: dict[Role, dict[str, Change]] = {}
+    news: list[Change] = []
+    for side in pair.sides:
+        ours = {i.external_id for i in intents if i.system == side.system and i.external_id}
+        known = {link.external_id: link.version for link in links
+                 if link.system == side.system and link.seen is not None}
+        read[side.role] = reread(session, entity, side.role, sorted(ours | known.keys()),
+                                 Planned()) if ours | known.keys() else {}
+        news += [change for external_id, change in read[side.role].items()
+                 if external_id in ours or change.version != known[external_id]]
     with session.store.begin() as uow:
-        sights = {ours: _sights(session, uow, ours, links, written.values()),
-                  other(ours): _sights(session, uow, other(ours), links, opposite.values())}
-        _keep(session, uow, batch, sights)
-        uow.receive(pair.name, [*written.values(), *(
-            c for c in opposite.values() if c.version != theirs[c.external_id])])
-        uow.settle_batches(pair.name, [batch.key])
+        _keep(session, uow, intents, {role: _sights(session, uow, role, links, changes.values())
+                                      for role, changes in read.items()})
+        uow.receive(pair.name, news)
+        uow.settle_batches(pair.name, [batch.key for batch in batches])
 
 
 def _sights(session: Session, uow: UnitOfWork, role: Role, links: Collection[Link],
@@ -76,24 +81,31 @@ def _sights(session: Session, uow: UnitOfWork, role: Role, links: Collection[Lin
             for ext, record in found.items() if ext in tied and isinstance(record, dict)}
 
 
-def _keep(session: Session, uow: UnitOfWork, batch: Batch,
+def _keep(session: Session, uow: UnitOfWork, intents: Sequence[Intent],
           sights: Mapping[Role, Mapping[str, Sight]]) -> None:
-    """Move the base of each record whose update was made, and what was seen of both sides with it:
-    an older sight of one would differ from the base, and be taken for an edit."""
-    pair, entity = session.pair, batch.intents[0].entity
+    """Move the base of each record whose updates were made, and what was seen of both sides with
+    it: an older sight of one would differ from the base, and be taken for an edit. Each intent
+    tells what it adds to the base as it was when it was made, whatever the others add."""
+    pair, entity = session.pair, intents[0].entity
     spec, rules = ENTITIES[entity], pair.rules[entity]
-    bases = uow.snapshots(pair.name, entity, [i.canonical_id for i in batch.intents])
-    for intent in batch.intents:
-        sides = [of_side[intent.canonical_id] for of_side in sights.values()
-                 if intent.canonical_id in of_side]
-        if intent.canonical_id not in bases or len(sides) < 2 \
-                or not all(sight.as_before for sight in sides):
+    by_record: dict[str, list[Intent]] = defaultdict(list)
+    for intent in intents:
+        by_record[intent.canonical_id].append(intent)
+    bases = uow.snapshots(pair.name, entity, by_record)
+    for canonical_id, mine in by_record.items():
+        sides = {role: of_side[canonical_id] for role, of_side in sights.items()
+                 if canonical_id in of_side}
+        if canonical_id not in bases or len(sides) < 2 \
+                or not all(sight.as_before for sight in sides.values()):
             continue
-        base = unpack(spec, bases[intent.canonical_id].record)
-        now = agreed(rules, base, unpack(spec, intent.record), sides[0].record)
+        base = unpack(spec, bases[canonical_id].record)
+        now = base
+        for intent in mine:
+            now = carried_on(rules, now, base, agreed(
+                rules, base, unpack(spec, intent.record),
+                sides[pair.role_of(intent.system)].record))
         if now != base:
-            uow.save_snapshots(pair.name, [Snapshot(entity, intent.canonical_id,
-                                                    pack(spec, now))])
-            links = [sight.seen for sight in sides]
+            uow.save_snapshots(pair.name, [Snapshot(entity, canonical_id, pack(spec, now))])
+            links = [sight.seen for sight in sides.values()]
             uow.save_links(pair.name, links)
             let_be_told(uow, pair, entity, links, anew=True)

@@ -260,6 +260,18 @@ def agreed(rules: Rules, base: Record, crm: Record, erp: Record) -> dict[str, An
     return known
 
 
+def carried_on(rules: Rules, record: Record, before: Record, after: Record) -> dict[str, Any]:
+    """`record` with what changed from `before` to `after`, field by field and line by line."""
+    known = {**record, **{name: value for name, value in after.items()
+                          if name != "lines" and (name not in before or before[name] != value)}}
+    if rules.lines and "lines" in after:
+        lines, was, now = (_by_key(rules, r) for r in (record, before, after))
+        lines.update({key: line for key, line in now.items() if line != was.get(key)})
+        known["lines"] = [lines[key] for key in sorted(lines)
+                          if key in now or key not in was]
+    return known
+
+
 def for_creation(rules: Rules, record: Record, target: Role) -> dict[str, Any]:
     """The part of `record` that a new counterpart at `target` is given: what may be written
     there and goes that way. Blank fields are left to the target."""

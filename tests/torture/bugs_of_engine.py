@@ -299,6 +299,11 @@ def _only_written_tied() -> Any:
     return swap(keep.Keeping, "link", link)
 
 
+@planted("what one update of an unknown fate adds to the base, another one does not take back")
+def landed_in_turn() -> Patches:
+    yield patch.object(landed, "carried_on", lambda _rules, _record, _before, after: after)
+
+
 @planted("what an update of an unknown fate made both sides agree on is kept")
 def landed_forgotten() -> Patches:
     yield patch.object(landed, "agreed", lambda _rules, base, _sent, _now: base)

@@ -50,6 +50,7 @@ CAUGHT = {
 
 IN_SCENARIOS = {
     "tied_on_one_side": "answer_lost_on_first_contact_and_spoiled",
+    "landed_in_turn": "line_removed_where_it_came_from_after_two_lost_answers",
     "landed_forgotten": "line_removed_where_it_came_from_after_a_lost_answer",
     "survivor_claims_nothing": "merged_into_one_that_was_to_be_matched_in_the_crm",
     "survivor_unread": "merged_by_a_hint_into_one_that_was_to_be_matched_in_the_crm",

@@ -11,7 +11,7 @@ import pytest
 
 from connector.domain.actions import FieldChange, FieldConflict
 from connector.domain.policies import CRM, ERP, FieldPolicy, Role, other
-from connector.engine.merge import Merged, agreed, merge
+from connector.engine.merge import Merged, agreed, carried_on, merge
 from connector.engine.pair import Rules
 from connector.errors import RecordFailed
 from tests.documents import TEN, TWENTY, line, order
@@ -153,3 +153,25 @@ class TestHeldAlike:
                                                    silent: Role) -> None:
         sides = {silent: {"status": "draft"}, other(silent): order(TEN)}
         assert agreed(rules_for("order"), KNOWN, sides[CRM], sides[ERP]) == KNOWN
+
+
+class TestCarriedOn:
+    """Two updates of an unknown fate, each told against the base from before both."""
+
+    def test_each_adds_what_is_its_own(self, rules_for: RulesFor) -> None:
+        rules, base = rules_for("order"), order(TEN, TWENTY)
+        one = {**order(TEN, SEVEN), "customer_reference": "A"}
+        another = {**order(TWENTY, line(30, 1)), "currency": "USD"}
+        both = carried_on(rules, carried_on(rules, base, base, one), base, another)
+        assert both == {**base, "customer_reference": "A", "currency": "USD",
+                        "lines": [SEVEN, line(30, 1)]}
+
+    def test_what_one_added_the_other_does_not_take_back(self, rules_for: RulesFor) -> None:
+        rules, base = rules_for("order"), order(TEN)
+        more = order(TEN, TWENTY)
+        assert carried_on(rules, more, base, base) == more
+        assert carried_on(rules, more, base, order()) == order(TWENTY)
+
+    def test_a_record_without_lines_has_fields_alone(self, rules_for: RulesFor) -> None:
+        assert carried_on(rules_for("customer"), {"name": "B"}, {"name": "A"},
+                          {"name": "A", "city": None}) == {"name": "B", "city": None}

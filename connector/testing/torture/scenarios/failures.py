@@ -21,10 +21,20 @@ from connector.testing.torture.world import in_use
 
 @scenario
 def line_removed_where_it_came_from_after_a_lost_answer(stage: Stage) -> Run:
+    return _removed_after_lost_answers(stage, order_on_both(stage), 1)
+
+
+@scenario
+def line_removed_where_it_came_from_after_two_lost_answers(stage: Stage) -> Run:
     order = order_on_both(stage)
+    stage.edit(CRM, "order", order[CRM])
+    return _removed_after_lost_answers(stage, order, 2)
+
+
+def _removed_after_lost_answers(stage: Stage, order: dict[Role, str], answers: int) -> Run:
     lines = stage.lines(ERP, "order", order[ERP])
     stage.edit(ERP, "order", order[ERP], items=[*lines, stage.line("orders", 30)])
-    stage.boundaries.once["lost_answer"] = 1
+    stage.boundaries.once["lost_answer"] = answers
     with suppress(SystemUnreachable):
         stage.sync()
     stage.edit(ERP, "order", order[ERP], items=lines)
