@@ -46,7 +46,7 @@ def assert_once(records: list[dict[str, object]], key: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not datasets.HERE.is_dir(), reason=datasets.ABSENT)
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_northwind_survives_ten_kills(tmp_path: Path, world: Worlds, seed: int) -> None:
     here = world(datasets.northwind(tmp_path / "seed"), vat_number="name")
     killed_and_finished(here, seed)
