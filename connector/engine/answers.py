@@ -10,7 +10,8 @@ from connector.domain import values
 from connector.domain.actions import AMBIGUOUS
 from connector.domain.entities import ENTITIES, unpack
 from connector.domain.ledger import Conflict, ConflictState
-from connector.domain.values import FieldType, Record
+from connector.domain.paths import field_at, parsed
+from connector.domain.values import FieldType
 from connector.errors import RunFailed
 
 
@@ -43,52 +44,25 @@ def decision_for(conflict: Conflict, *, take: str | None = None, value: str | No
 
 
 def _check_value(conflict: Conflict, value: str) -> None:
-    entity = ENTITIES[conflict.entity]
-    name = conflict.path.rpartition(".")[2]
-    fields = entity.line_fields if conflict.path.startswith("lines") else entity.fields
-    if not is_field(conflict.entity, conflict.path):
+    field = field_at(conflict.entity, conflict.path)
+    if field is None:
         raise RunFailed(f"{conflict.path or 'The whole record'} can't be given a value.",
                         hint="Use --take.")
-    if fields[name].choices and value not in fields[name].choices:
-        raise RunFailed(f"{name} is one of {', '.join(fields[name].choices)}, not {value!r}.")
+    if field.choices and value not in field.choices:
+        raise RunFailed(f"{field.name} is one of {', '.join(field.choices)}, not {value!r}.")
     try:
         typed_value(conflict.entity, conflict.path, value,
                     like=(conflict.base, conflict.crm, conflict.erp))
     except (ValueError, ArithmeticError):
-        raise RunFailed(f"{value!r} is no {fields[name].type.value}.") from None
-
-
-def is_field(entity: str, path: str) -> bool:
-    """Whether a path names a field of the record or of a line, not the whole of either."""
-    spec, name = ENTITIES[entity], path.rpartition(".")[2]
-    return name in (spec.line_fields if path.startswith("lines[") else spec.fields)
-
-
-def value_at(entity: str, record: Record, path: str) -> Any:
-    """What a record holds at the path of a field; None where it lacks the line."""
-    if not path.startswith("lines["):
-        return record.get(path)
-    key, _, name = path.removeprefix("lines[").partition("].")
-    line_key = ENTITIES[entity].line_key
-    line = next((x for x in record.get("lines", ()) if str(x[line_key]) == key), None)
-    return None if line is None else line.get(name)
-
-
-def standing_at(entity: str, record: Record, path: str) -> Any:
-    """What a record holds at any path: the value of a field, or a whole line; None where it lacks
-    the line."""
-    if not (path.startswith("lines[") and path.endswith("]")):
-        return value_at(entity, record, path)
-    line_key, key = ENTITIES[entity].line_key, path.removeprefix("lines[").removesuffix("]")
-    return next((x for x in record.get("lines", ()) if str(x[line_key]) == key), None)
+        raise RunFailed(f"{value!r} is no {field.type.value}.") from None
 
 
 def typed_value(entity: str, path: str, value: Any, like: Iterable[Any] = ()) -> Any:
     """A decided value, kept as text, as the canonical value of the field at `path`; an amount in
     the minor units of those it is `like`. Raises `ValueError` where it is none."""
-    spec, name = ENTITIES[entity], path.rpartition(".")[2]
-    in_line = path.startswith("lines")
-    kind = (spec.line_fields if in_line else spec.fields)[name].type
+    field = field_at(entity, path)
+    assert field is not None
+    spec, name, kind = ENTITIES[entity], field.name, field.type
     if kind is FieldType.BOOLEAN and isinstance(value, str):
         value = {"yes": True, "true": True, "no": False, "false": False}.get(value.lower())
         if value is None:
@@ -98,7 +72,7 @@ def typed_value(entity: str, path: str, value: Any, like: Iterable[Any] = ()) ->
     if kind in (FieldType.DECIMAL, FieldType.MONEY, FieldType.RATE):
         number = values.decimal(value)
         return _amount(number, like) if kind is FieldType.MONEY and number is not None else number
-    if in_line:
+    if parsed(path).line is not None:
         return unpack(spec, {"lines": [{name: value}]})["lines"][0][name]
     return unpack(spec, {name: value})[name]
 

@@ -9,6 +9,7 @@ from typing import Any
 from connector.domain.actions import OutcomeKind
 from connector.domain.entities import Entity, unpack
 from connector.domain.ledger import HistoryEntry
+from connector.domain.paths import parsed, path_of
 from connector.domain.policies import Role
 
 
@@ -23,16 +24,16 @@ class Written:
 
     def take(self, path: str, before: Any, after: Any) -> None:
         """One more change, in the order in which they were made."""
-        line, _, name = path.partition("].")
-        whole = f"{line}]" if name else ""
+        line, name = parsed(path)
+        whole = path_of(line) if line is not None and name else ""
         if whole in self.fields and self.fields[whole][1] is not None:
             first, last = self.fields[whole]
             self.fields[whole] = first, {**last, name: after}
             return
-        if path.startswith("lines[") and not name and before is not None:
-            inner = {p: v for p, v in self.fields.items() if p.startswith(f"{path}.")}
+        if line is not None and not name and before is not None:
+            inner = {p: v for p, v in self.fields.items() if parsed(p).line == line and p != path}
             for changed, (first, _) in inner.items():
-                before = {**before, changed.rpartition(".")[2]: first}
+                before = {**before, parsed(changed).name: first}
                 del self.fields[changed]
         self.fields[path] = self.fields.get(path, (before, None))[0], after
 
@@ -59,9 +60,9 @@ def value_of(entity: Entity, path: str, packed: Any) -> Any:
     """A kept value as the canonical value of what stands at `path`."""
     if packed is None:
         return None
-    if not path.startswith("lines["):
+    line_key, name = parsed(path)
+    if line_key is None:
         return unpack(entity, {path: packed})[path]
-    name = path.partition("].")[2]
     line: Mapping[str, Any] = {name: packed} if name else packed
     found = unpack(entity, {"lines": [line]})["lines"][0]
     return found[name] if name else found

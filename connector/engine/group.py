@@ -10,10 +10,11 @@ from typing import Any
 from connector.domain.actions import UNDONE, Action
 from connector.domain.entities import ENTITIES, unpack
 from connector.domain.ledger import Conflict, ConflictState
+from connector.domain.paths import field_at, parsed, value_at
 from connector.domain.policies import CRM, ERP, Role, other
 from connector.domain.records import Change, Link, Operation
 from connector.domain.values import Record
-from connector.engine.answers import is_field, standing_at, typed_value, value_at
+from connector.engine.answers import typed_value
 
 
 @dataclass(slots=True)
@@ -81,9 +82,9 @@ class Group:
     def _stands(self, conflict: Conflict, decision: Mapping[str, Any]) -> bool:
         """Whether both sides hold what they held when they were decided upon, or, where an
         interrupted run has written it already, what was decided."""
-        if not is_field(self.entity, conflict.path):
-            whole = not conflict.path or conflict.path.startswith("lines[")
-            return not whole or "take" not in decision or self._still(conflict, decision["take"])
+        if field_at(self.entity, conflict.path) is None:
+            return "take" not in decision or bool(parsed(conflict.path).name) \
+                or self._still(conflict, decision["take"])
         held = {role: typed_value(self.entity, conflict.path, value)
                 for role, value in ((CRM, conflict.crm), (ERP, conflict.erp))}
         outcome = decision["value"] if "value" in decision else held[decision["take"]]
@@ -95,7 +96,8 @@ class Group:
         it stood, and as it was where it is to go. That it is out of use may be our own doing, by a
         run that died."""
         held = {CRM: conflict.crm, ERP: conflict.erp}
-        now = {role: self._standing(role, conflict.path) for role in self.sides}
+        now = {role: None if seen.record is None else value_at(
+            self.entity, seen.record, conflict.path) for role, seen in self.sides.items()}
         if isinstance(held[winner], dict):
             return winner not in now or now[winner] is not None
         if held[winner] in (None, "deleted") and now.get(winner) is not None:
@@ -108,14 +110,6 @@ class Group:
             return bool(goes == unpack(spec, {"lines": [kept]})["lines"][0])
         ours = {"active": False} if goes.get("active") is False else {}
         return bool(goes == {**unpack(spec, kept), **ours})
-
-    def _standing(self, role: Role, path: str) -> Record | None:
-        """A side's record, or its line at `path`; None where it lacks that."""
-        record = self.sides[role].record
-        if record is None or not path:
-            return record
-        line: Record | None = standing_at(self.entity, record, path)
-        return line
 
     @property
     def moments(self) -> dict[Role, datetime | None]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from connector.domain.actions import UNDONE, FieldChange, FieldConflict
 from connector.domain.amounts import of_document
+from connector.domain.paths import path_of
 from connector.domain.policies import CRM, ERP, Role, other
 from connector.domain.values import MISSING, Record
 from connector.engine.pair import Rules
@@ -132,12 +133,11 @@ def _merge_line(rules: Rules, merged: Merged, key: Any, was: Record | None,
                 lines: Mapping[Role, Record | None], given: _Given, next_base: Lines,
                 results: dict[Role, Lines], touched: set[Role]) -> None:
     """One line that at least one side has."""
-    path = f"lines[{key}]"
     missing = next((role for role in (CRM, ERP) if lines[role] is None), None)
     if missing is None:
-        _merge_line_fields(rules, merged, path, was, lines, given, next_base, results, touched,
-                           key)
+        _merge_line_fields(rules, merged, key, was, lines, given, next_base, results, touched)
         return
+    path = path_of(key)
     holder = other(missing)
     line = lines[holder]
     assert line is not None
@@ -189,16 +189,15 @@ def _tell_of_line(rules: Rules, merged: Merged, path: str, role: Role, before: R
     merged.changes.setdefault(role, []).append(FieldChange(path, before, after, rule))
 
 
-def _merge_line_fields(rules: Rules, merged: Merged, path: str, was: Record | None,
-                       lines: Mapping[Role, Record | None], given: _Given,
-                       next_base: Lines, results: dict[Role, Lines], touched: set[Role],
-                       key: Any) -> None:
+def _merge_line_fields(rules: Rules, merged: Merged, key: Any, was: Record | None,
+                       lines: Mapping[Role, Record | None], given: _Given, next_base: Lines,
+                       results: dict[Role, Lines], touched: set[Role]) -> None:
     known = was or {}
     base = dict(known)
     writes: dict[Role, dict[str, Any]] = {}
     for name, rule in rules.lines.items():
         values = {role: (line or {}).get(name, MISSING) for role, line in lines.items()}
-        field_path = f"{path}.{name}"
+        field_path = path_of(key, name)
         before = known.get(name, MISSING)
         _take(merged, base, name, field_path, values,
               settle(rule, field_path, before, values, *given.on(field_path)), writes)

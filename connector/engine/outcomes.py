@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from connector.domain.actions import Action, ActionKind, FieldChange, Outcome, OutcomeKind
+from connector.domain.paths import value_at
 from connector.domain.policies import Role, other
 from connector.domain.records import WriteResult, WriteStatus
 from connector.domain.telling import SyncState, Told
-from connector.engine.answers import standing_at
 from connector.engine.entries import Entries
 from connector.engine.group import Work
 
@@ -83,7 +83,7 @@ def _returned(entity: str, record: dict[str, Any], change: FieldChange) -> Field
     """A change with what the system made of its value; of a line, of what was sent of it."""
     if change.after is None or change.path == "":
         return change
-    now = standing_at(entity, record, change.path)
+    now = value_at(entity, record, change.path)
     if isinstance(now, dict) and isinstance(change.after, dict):
         now = {name: now.get(name) for name in change.after}
     return change if now == change.after else replace(change, after=now)

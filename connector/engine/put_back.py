@@ -8,10 +8,10 @@ from typing import Any
 from connector.domain.actions import UNDONE, ActionKind, FieldChange, FieldConflict
 from connector.domain.entities import ENTITIES, pack
 from connector.domain.ledger import HistoryEntry
+from connector.domain.paths import parsed, value_at
 from connector.domain.policies import CRM, ERP, Role, other
 from connector.domain.records import Operation
 from connector.domain.values import shown
-from connector.engine.answers import is_field, standing_at
 from connector.engine.before_images import Written
 from connector.engine.group import Group, Work, Write
 from connector.engine.merge import agreed
@@ -51,7 +51,7 @@ class PutBack:
                 path: (after, before) for path, (before, after) in image.fields.items()})
             for path, (after, before) in fields.items():
                 if self._may(case, role, path, before, after):
-                    now = standing_at(self.entity, seen.record, path)
+                    now = value_at(self.entity, seen.record, path)
                     wanted.setdefault(role, {})[path] = FieldChange(path, now, before, self.why)
         if wanted:
             return self._update(group, wanted)
@@ -63,19 +63,19 @@ class PutBack:
         """Whether a field can be put back; why not is told, unless it holds the old value."""
         record = case.group.sides[role].record
         assert record is not None
-        now = standing_at(self.entity, record, path)
+        now = value_at(self.entity, record, path)
         if same(now, before) or ((role, path) in case.done
                                   and same(now, case.done[role, path])):
             return False
         again = next((e for e in case.later if e.target == role
                       and any(_overlap(c.path, path) for c in e.changes)), None)
-        rule = (self.rules.lines if path.startswith("lines[") else self.rules.header).get(
-            path.rpartition(".")[2])
+        line, name = parsed(path)
+        rule = (self.rules.header if line is None else self.rules.lines).get(name)
         if again is not None:
             case.reasons.append(f"run {again.run_id} has written {path} of the {role} since")
         elif not same(now, after):
             case.reasons.append(f"{path} of the {role} has changed since, to {shown(now)}")
-        elif is_field(self.entity, path) and (rule is None or role not in rule.writable):
+        elif name and (rule is None or role not in rule.writable):
             case.reasons.append(f"{path} can't be written in the {role} any more")
         elif rule is not None and rule.field.forward_only and step_back(rule.field, now, before):
             case.reasons.append(f"{path} of the {role} only goes forward: it stays {shown(now)}")
@@ -106,20 +106,21 @@ class PutBack:
 
     def _changed(self, record: dict[str, Any], wanted: dict[str, FieldChange]) -> dict[str, Any]:
         """The part of a record that is written: header fields, and the whole list of lines."""
-        changed = {path: c.after for path, c in wanted.items() if not path.startswith("lines[")}
-        inner = {path: c.after for path, c in wanted.items() if path.startswith("lines[")}
-        if not inner:
+        after = {parsed(path): change.after for path, change in wanted.items()}
+        changed = {at.name: value for at, value in after.items() if at.line is None}
+        if len(changed) == len(after):
             return changed
         key = self.spec.line_key
         lines = {str(line[key]): (line[key], dict(line)) for line in record.get("lines", ())}
-        for path, value in inner.items():
-            name, _, column = path.removeprefix("lines[").partition("]")
-            if column:
-                lines[name][1][column.removeprefix(".")] = value
+        for at, value in after.items():
+            if at.line is None:
+                continue
+            if at.name:
+                lines[at.line][1][at.name] = value
             elif value is None:
-                lines.pop(name, None)
+                lines.pop(at.line, None)
             else:
-                lines[name] = value[key], dict(value)
+                lines[at.line] = value[key], dict(value)
         changed["lines"] = [line for _, line in sorted(lines.values(), key=lambda kept: kept[0])]
         return changed
 
@@ -132,10 +133,10 @@ class PutBack:
                     for conflict in self.whole(group, role, pack(self.spec, records[role]))]
         held = []
         for path in sorted({path for changes in wanted.values() for path in changes}):
-            crm, erp = (standing_at(self.entity, records[role], path) for role in (CRM, ERP))
-            known = path.startswith("lines[") or all(path in r for r in records.values())
+            crm, erp = (value_at(self.entity, records[role], path) for role in (CRM, ERP))
+            known = parsed(path).line is not None or all(path in r for r in records.values())
             if known and not same(crm, erp):
-                was = standing_at(self.entity, group.base or {}, path)
+                was = value_at(self.entity, group.base or {}, path)
                 held.append(FieldConflict(path, was, crm, erp, kind=UNDONE))
         return held
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from connector.domain.actions import FieldConflict
+from connector.domain.paths import path_of
 from connector.domain.policies import CRM, ERP, Role, other
 from connector.domain.values import MISSING, FieldType, Record
 from connector.engine.pair import Rules
@@ -44,7 +45,7 @@ def with_amounts(rules: Rules, decisions: Mapping[str, Mapping[str, Any]], crm: 
                  erp: Record) -> dict[str, Mapping[str, Any]]:
     """Decisions where the side whose currency was taken is taken for the amounts in it, too."""
     key = rules.entity.line_key
-    paths = {*priced(rules), *(f"lines[{line[key]}].unit_price" for record in (crm, erp)
+    paths = {*priced(rules), *(path_of(line[key], "unit_price") for record in (crm, erp)
                                for line in record.get("lines", ()))}
     return {**dict.fromkeys(paths, decisions["currency"]), **decisions}
 

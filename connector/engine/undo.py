@@ -20,10 +20,10 @@ from connector.domain.actions import (
 )
 from connector.domain.entities import pack, unpack
 from connector.domain.ledger import HistoryEntry
+from connector.domain.paths import path_of, value_at
 from connector.domain.policies import Role, other
 from connector.domain.records import Change, Link, Operation, RemoteRecord
 from connector.domain.values import shown
-from connector.engine.answers import standing_at
 from connector.engine.apply import carry_out
 from connector.engine.before_images import value_of, written_by
 from connector.engine.entries import LIVE
@@ -241,7 +241,7 @@ class _Undoing(PutBack):
             return [f"the {role} can't archive it"]
         if case.later:
             return [f"run {case.later[0].run_id} has changed it since"]
-        now = {path: standing_at(self.entity, record, path) for path in image.fields}
+        now = {path: value_at(self.entity, record, path) for path in image.fields}
         now.update(self._added(case.group, role, record))
         return [f"{path} of the {role} has changed since, to {shown(value)}"
                 for path, value in now.items()
@@ -252,7 +252,7 @@ class _Undoing(PutBack):
         both sides don't agree on (where they do, the system may have filled one in by itself)."""
         if role in self.rules.lines_writable:
             for line in record["lines"]:
-                yield f"lines[{line[self.spec.line_key]}]", line
+                yield path_of(line[self.spec.line_key]), line
         for name, rule in self.rules.header.items():
             value = record.get(name)
             if role in rule.writable and value not in (None, (group.base or {}).get(name)):

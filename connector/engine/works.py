@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from connector.domain.actions import Action, ActionKind, FieldChange, FieldConflict
+from connector.domain.paths import path_of
 from connector.domain.policies import CRM, ERP, Role
 from connector.domain.records import Operation
 from connector.engine.group import Group, Work, Write
@@ -45,7 +46,7 @@ def all_new(rules: Rules, given: Mapping[str, Any]) -> tuple[FieldChange, ...]:
     """The changes that a creation makes, field by field and line by line."""
     return (*(FieldChange(name, None, value, "new")
               for name, value in given.items() if name != "lines"),
-            *(FieldChange(f"lines[{line[rules.entity.line_key]}]", None, line, "new")
+            *(FieldChange(path_of(line[rules.entity.line_key]), None, line, "new")
               for line in given.get("lines", ())))
 
 

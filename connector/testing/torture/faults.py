@@ -137,9 +137,10 @@ class Users(Protocol):
         """Let the lease run out, and another process sync meanwhile."""
         ...
 
-    def to_create(self, system: Books, object: str,
-                  payload: Mapping[str, Any]) -> dict[str, Any]:
-        """What the system makes of a new record."""
+    def to_create(self, system: Books, object: str, payload: Mapping[str, Any],
+                  reference: str) -> dict[str, Any]:
+        """What the system makes of a new record, which is made for the one that its reference
+        names."""
         ...
 
 
@@ -188,7 +189,8 @@ class FaultyAdapter(MemoryAdapter):
     def write_one(self, object: str, intent: Intent) -> WriteResult:
         self.system.unlock(object, intent.external_id or "")
         if intent.operation is Operation.CREATE:
-            payload = self.users.to_create(self.system, object, intent.payload)
+            payload = self.users.to_create(self.system, object, intent.payload,
+                                            intent.reference)
         else:
             payload = self.system.taken(object, intent.payload, new=False)
         before = self.system.changes

@@ -121,9 +121,10 @@ def _counterparts(world: World, uow: UnitOfWork, entity: str,
         for link in mains.values():
             by_canonical[link.canonical_id][role].append(link)
         keys = Counter(payload[VAT[role]] for ext, payload in living.items()
-                       if entity == "customer" and ext in mains)
+                       if entity == "customer" and ext in mains
+                       and not world.is_distinct(uow, mains[ext].canonical_id))
         yield from (f"I2: {n} customers of the {role} have the number {key}"
-                    for key, n in keys.items() if n > 1 and key not in world.alike)
+                    for key, n in keys.items() if n > 1)
     ordered = set(_ordered(world)) if entity == "order" else set()
     for canonical_id, sides in by_canonical.items():
         for role, links_there in sides.items():

@@ -12,7 +12,7 @@ from connector.domain.actions import AMBIGUOUS
 from connector.domain.ledger import Conflict, ConflictState
 from connector.domain.policies import CRM, ERP, Role, other
 from connector.errors import ConnectorError
-from connector.testing.torture.company import OBJECTS, VAT, tokens
+from connector.testing.torture.company import OBJECTS, tokens
 from connector.testing.torture.faults import Died
 from connector.testing.torture.world import World
 
@@ -56,10 +56,7 @@ class Operators:
         fits = [external_id for external_id in named if external_id in there]
         if fits and self.chance.random() < 0.5:
             return {"link": self.chance.choice(fits)}
-        rows = world.systems[mine].objects[OBJECTS[mine][entity]]
-        new = rows.get(str(conflict.crm if mine == CRM else conflict.erp))
-        if new is not None:
-            world.alike.add(new.payload[VAT[mine]])
+        world.distinct.add((mine, str(conflict.crm if mine == CRM else conflict.erp)))
         return {"create": True}
 
     def _replay(self) -> None:
@@ -93,14 +90,13 @@ class Operators:
         if linked:
             one = self.chance.choice(linked)
             self.world.faults.note(f"split {role} {one}")
-            self.world.alike.add(
-                self.world.systems[role].objects[OBJECTS[role]["customer"]][one].payload[VAT[role]])
             self.world.parted = True
-            self._each_keeps_its_own(role, one)
+            self._each_is_its_own(role, one)
             self.world.engine().split("customer", (role, one))
 
-    def _each_keeps_its_own(self, role: Role, one: str) -> None:
-        """What was replaced on one side of a customer stays on the other, once they are parted."""
+    def _each_is_its_own(self, role: Role, one: str) -> None:
+        """Each of what was one customer gets a counterpart, and what was replaced on one side stays
+        on the other, once they are parted."""
         world = self.world
         with world.store.begin() as uow:
             own = uow.canonical_ids(world.pair.name, "customer", role, [one])[one]
@@ -108,7 +104,10 @@ class Operators:
         places = {(link.system, link.external_id) for link in tied}
         for side in (CRM, ERP):
             for row in world.rows(side, OBJECTS[side]["customer"]):
-                if (side, row.external_id) in places and not row.deleted:
+                if (side, row.external_id) not in places:
+                    continue
+                world.distinct.add((side, row.external_id))
+                if not row.deleted:
                     for token in tokens(dict(row.payload)):
                         world.edits.replaced.pop(token, None)
 

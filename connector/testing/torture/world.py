@@ -19,6 +19,7 @@ from connector.engine.run import Engine
 from connector.engine.session import LEASE_TTL
 from connector.mapping.load import load_mappings
 from connector.mapping.transforms import REGISTRY
+from connector.ports import UnitOfWork
 from connector.store.unit_of_work import SqlStore
 from connector.testing.clock import VirtualClock
 from connector.testing.torture.company import (
@@ -67,7 +68,7 @@ class World:
         self.born: set[tuple[Role, str, str]] = set()  # records that a user made
         self.spoiled: set[tuple[Role, str, str]] = set()
         self.unmet: set[tuple[Role, str, str]] = set()  # deleted before the connector knew of them
-        self.alike: set[str] = set()  # VAT numbers that several may have, as a person has said
+        self.distinct: set[tuple[Role, str]] = set()  # customers that none is the same as, as said
         self.parted = False  # whether a record of our making may stand by itself, as a person said
         self.violations: list[str] = []
         self.overtaken = False
@@ -182,7 +183,7 @@ class World:
         with self.store.begin() as uow:
             known = uow.canonical_ids(self.pair.name, "customer", role, [into])
             if not known and uow.canonical_ids(self.pair.name, "customer", other(role), alike):
-                self.alike.add(number)
+                self.distinct.add((role, into))
 
     def spoil(self, role: Role, object: str, external_id: str) -> None:
         """Somebody enters what nobody can read."""
@@ -223,14 +224,14 @@ class World:
         """The external IDs of the records that are not deleted."""
         return sorted(row.external_id for row in self.rows(role, object) if not row.deleted)
 
-    def to_create(self, system: Books, object: str,
-                  payload: Mapping[str, Any]) -> dict[str, Any]:
+    def to_create(self, system: Books, object: str, payload: Mapping[str, Any],
+                  reference: str) -> dict[str, Any]:
         """What the system makes of a new record. A child may not be made before its parent, and
         nothing that was read there before and has no counterpart yet, unless a person has said that
-        several may be alike."""
+        what it is made for is none of those."""
         role: Role = CRM if system is self.systems[CRM] else ERP
         if object == OBJECTS[role]["customer"] and not self.overtaken \
-                and payload[VAT[role]] not in self.alike:
+                and not self._made_for_a_distinct_one(reference):
             self.violations.extend(
                 f"I2: {object} was made for {payload[VAT[role]]}, which {ext} was read as before"
                 for ext in self._known(role, payload[VAT[role]]))
@@ -238,6 +239,20 @@ class World:
             if payload.get(link) not in system.objects.get(parent, {}):
                 self.violations.append(f"I8: {object} was made before what stands in {link}")
         return system.taken(object, payload, new=True)
+
+    def _made_for_a_distinct_one(self, reference: str) -> bool:
+        """Whether a reference is that of a customer which a person has told apart, or of another
+        record of it."""
+        role, _, external_id = reference.partition(":")
+        with self.store.begin() as uow:
+            own = uow.canonical_ids(self.pair.name, "customer", role, [external_id])
+            return (role, external_id) in self.distinct or any(
+                self.is_distinct(uow, canonical_id) for canonical_id in own.values())
+
+    def is_distinct(self, uow: UnitOfWork, canonical_id: str) -> bool:
+        """Whether one of the records of a customer was told apart from the others by a person."""
+        tied = uow.links_by_canonical(self.pair.name, "customer", [canonical_id])[canonical_id]
+        return any((link.system, link.external_id) in self.distinct for link in tied)
 
     def _known(self, role: Role, number: str) -> Iterator[str]:
         """The customers with this VAT number that a user made, that were read as they stand, and

@@ -159,7 +159,7 @@ def parted_with_a_contact(stage: Stage, role: Role) -> Run:
     matched = {CRM: stage.customer(CRM, "DE7"), ERP: stage.customer(ERP, "DE7")}
     stage.contact(role, matched[role])
     stage.agree()
-    stage.alike.add("DE7")
+    stage.distinct |= set(matched.items())
     return _parted(stage, CRM, matched[CRM])
 
 
@@ -167,7 +167,7 @@ def parted_with_a_contact(stage: Stage, role: Role) -> Run:
 def matched_and_parted_by_hand(stage: Stage) -> Run:
     mine, theirs = stage.customer(CRM, "DE7"), stage.customer(ERP, "DE7")
     stage.agree()
-    stage.alike.add("DE7")
+    stage.distinct |= {(CRM, mine), (ERP, theirs)}
     stage.at_rest["I2: both are one thing still"] = lambda: \
         stage.both(CRM, "customer", mine)[ERP] != theirs
 
