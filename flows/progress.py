@@ -22,8 +22,8 @@ class Progress:
     How much there is to do is known once it is read: until then it stands at 0 %.
     """
 
-    def __init__(self, store: Store, pair: str, key: str, every: float = EVERY) -> None:
-        self._store, self._pair, self._key, self._every = store, pair, key, every
+    def __init__(self, store: Store, pair: str, key: str) -> None:
+        self._store, self._pair, self._key = store, pair, key
         self._done, self._counting = Counter[str](), Lock()
         self._most, self._percent = 0, 0.0
         self._artifact: UUID | None = None
@@ -35,7 +35,7 @@ class Progress:
 
     async def follow(self, work: asyncio.Future[Any]) -> None:
         """Tell how far it is until `work` is done, however it ends."""
-        while not (await asyncio.wait({work}, timeout=self._every))[0]:
+        while not (await asyncio.wait({work}, timeout=EVERY))[0]:
             left = await asyncio.to_thread(self._left)
             self._most = max(self._most, left)
             if self._most:

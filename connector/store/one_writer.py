@@ -34,25 +34,26 @@ class OneWriter:
     def writing(self, *, hurry: bool = False) -> Iterator[None]:
         """Wait for one's turn, and have it for as long as the block lasts."""
         me = _Waiting(hurry)
-        with self._lock:
-            if self._taken:
-                self._queue.append(me)
-            else:
-                self._call(me)
         try:
+            with self._lock:
+                if self._taken:
+                    self._queue.append(me)
+                else:
+                    self._call(me)
             me.called.wait()
             yield
         finally:
             self._end(me)
 
     def _call(self, waiting: _Waiting) -> None:
-        self._taken, self._hurried = True, waiting.hurry
         waiting.called.set()
+        self._taken, self._hurried = True, waiting.hurry
 
     def _end(self, me: _Waiting) -> None:
         with self._lock:
-            if me in self._queue:  # interrupted before its turn had come
-                self._queue.remove(me)
+            if not me.called.is_set():  # interrupted before its turn had come
+                if me in self._queue:
+                    self._queue.remove(me)
                 return
             self._taken = False
             if self._queue:

@@ -14,6 +14,7 @@ import pytest
 from connector.domain.ledger import Run, RunState
 from connector.errors import AccessDenied, ConfigInvalid
 from flows.deploy import deploy
+from flows.progress import EVERY as LOOKS_EVERY
 from flows.sync import run
 from tests.flows.conftest import artifacts, ask, configure, flow_runs, working
 from tests.integration.conftest import KEY, TOKEN, Pair
@@ -101,13 +102,12 @@ def test_a_run_that_another_one_takes_up_is_shown_so(pair: Pair, server: str) ->
     assert "drain-main" not in artifacts(server, flow_run)
 
 
-def test_a_long_run_tells_how_far_it_is(pair: Pair, server: str,
-                                        monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows.progress import Progress
-
-    monkeypatch.setattr(Progress.__init__, "__defaults__", (0.05,))
+def test_a_long_run_tells_how_far_it_is(pair: Pair, server: str) -> None:
     for number in range(30):
         pair.crm("POST", "accounts", {"name": f"Company {number}"})
+    pair.session.post(f"{pair.erp_url}/_faults", timeout=9, json=[
+        {"kind": "delay_commit", "seconds": 1.5 * LOOKS_EVERY, "match": {"method": "POST"}}
+    ]).raise_for_status()
     carry_out(pair)
     (flow_run,) = flow_runs(server, pair)
     told = artifacts(server, flow_run)["sync-main-progress"]

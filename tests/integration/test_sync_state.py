@@ -3,16 +3,18 @@ taken for an edit, and written only where it has changed."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from connector.bootstrap import open_connector
 from connector.domain.ledger import ConflictState, Run
-from connector.domain.records import Batch, WriteResult, WriteStatus
-from connector.engine import telling
 from connector.engine.run import Engine
 from connector.errors import ConfigInvalid
+from tests.between import between
 from tests.integration.conftest import Pair, dying
 
 ASKED = "    sync_state: [crm]\n"
@@ -200,51 +202,73 @@ def test_what_was_linked_while_nobody_was_told_is_found_by_a_reconcile(
     quiet(pair)
 
 
-def test_a_pair_that_does_not_ask_looks_for_no_place(pair: Pair, acme: dict[str, Any],
-                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def calls(pair: Pair) -> Iterator[Counter[tuple[str, str]]]:
+    """The connector's calls to the CRM, by method and path."""
+    seen = Counter[tuple[str, str]]()
+
+    def count(method: str, path: str, _body: bytes) -> None:
+        seen[method, path.partition("?")[0]] += 1
+
+    with between(pair.crm_url, count) as line:
+        pair.reconfigure(pair.crm_url, line)
+        yield seen
+
+
+def test_a_pair_that_does_not_ask_looks_for_no_place(
+        pair: Pair, acme: dict[str, Any], calls: Counter[tuple[str, str]]) -> None:
     pair.reconfigure(ASKED, "")
-
-    def described(*_args: object) -> None:
-        raise AssertionError("nobody asked for it")
-
-    monkeypatch.setattr(pair.connector.adapter("crm"), "describe", described)
-    monkeypatch.setattr(telling._Telling, "all", described)
     pair.edit_erp("customers", 1, address={"town": "Bremen"})
     pair.crm("PATCH", f"accounts/{acme['id']}", {"phone": "+49 30 2"})
-    pair.crm("POST", "accounts", {"name": "Broken", "email": "nobody"})
+    broken = pair.crm("POST", "accounts", {"name": "Broken", "email": "nobody"})
     assert told(pair.sync()) == 0
+    assert calls["POST", "/api/accounts/batch"] == 1  # no word of the broken one
+    assert ("GET", "/openapi.json") not in calls
+    assert shown(pair, "accounts", broken["id"]) == (None, None)
     now = pair.crm("GET", f"accounts/{acme['id']}")
     assert (now["city"], now["syncedAt"]) == ("Bremen", acme["syncedAt"])
 
 
 def test_what_a_system_refuses_to_be_told_is_tried_again_by_the_next_run(
-        pair: Pair, acme: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
-
-    def refusing(_session: object, _role: object, batch: Batch) -> list[WriteResult]:
-        asked.append(len(batch.intents))
-        return [WriteResult(WriteStatus.REJECTED, error="no") for _ in batch.intents]
-
-    with monkeypatch.context() as patched:
-        patched.setattr(telling, "write", refusing)
-        pair.crm("PATCH", f"accounts/{acme['id']}", {"email": "nobody"})
-        pair.sync()
-        pair.sync()
-        assert asked == [1, 1]
+        pair: Pair, acme: dict[str, Any]) -> None:
+    pair.crm("PATCH", f"accounts/{acme['id']}", {"email": "nobody"})
+    pair.session.post(f"{pair.crm_url}/_faults", timeout=9, json=[
+        {"kind": "fail_before", "status": 400, "times": 9,
+         "match": {"method": "POST", "path": "/api/accounts/batch"}}]).raise_for_status()
+    for left in (8, 7):
+        assert told(pair.sync()) == 0
+        (fault,) = pair.session.get(f"{pair.crm_url}/_faults", timeout=9).json()
+        assert fault["times"] == left
+    assert shown(pair)[0] == "in_sync"
+    pair.session.delete(f"{pair.crm_url}/_faults", timeout=9).raise_for_status()
     assert told(pair.sync()) == 1
     assert shown(pair)[0] == "failed"
     quiet(pair)
 
 
-def test_of_what_stands_as_it_was_told_nothing_is_read(pair: Pair, acme: dict[str, Any],
-                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_what_stands_as_it_was_told_nothing_is_read(
+        pair: Pair, acme: dict[str, Any], calls: Counter[tuple[str, str]]) -> None:
+    def asked() -> tuple[Counter[tuple[str, str]], int]:
+        """What the CRM is asked in a sync of which nothing comes, and how often the store."""
+        seen: list[str] = []
+        engine = pair.connector.store.engine
+
+        def note(*said: Any) -> None:
+            seen.append(said[2])
+
+        event.listen(engine, "before_cursor_execute", note)
+        calls.clear()
+        pair.sync()
+        event.remove(engine, "before_cursor_execute", note)
+        return Counter(calls), len(seen)
+
+    pair.quiet()
+    before = asked()
     pair.crm("PATCH", f"accounts/{acme['id']}", {"email": "nobody"})
     pair.sync()
-    looked_at: list[object] = []
-    monkeypatch.setattr(telling._Telling, "_some",
-                        lambda _self, ids, _stand: looked_at.append(ids))
-    pair.sync()
-    assert looked_at == []
+    assert shown(pair)[0] == "failed"
+    pair.quiet()
+    assert asked() == before
 
 
 def test_when_a_user_changed_what_was_told_meanwhile_is_not_guessed(

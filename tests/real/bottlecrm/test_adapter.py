@@ -32,7 +32,7 @@ from connector.mapping.transforms import REGISTRY
 from connector.native.serving import free_port
 from connector.testing.adapter_suite import AdapterSuite, AdapterWorld
 from connector.testing.clock import VirtualClock
-from tests.real.between import between
+from tests.between import between
 from tests.real.bottlecrm.server import BottleServer
 
 pytestmark = pytest.mark.timeout(900)  # the first start installs BottleCRM

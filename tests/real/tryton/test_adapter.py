@@ -25,7 +25,7 @@ from connector.domain.records import (
 )
 from connector.native.serving import free_port
 from connector.testing.adapter_suite import AdapterSuite, AdapterWorld, change, create, one
-from tests.real.between import between
+from tests.between import between
 from tests.real.tryton.clerk import Clerk
 from tests.real.tryton.conftest import adapter
 from tests.real.tryton.server import TrytonServer

@@ -9,7 +9,7 @@ import pytest
 
 from connector.adapters.tryton import Tryton
 from connector.domain.records import Operation, RemoteRecord, WriteStatus
-from tests.real.between import between
+from tests.between import between
 from tests.real.tryton.clerk import Clerk
 from tests.real.tryton.conftest import adapter
 from tests.real.tryton.server import TrytonServer

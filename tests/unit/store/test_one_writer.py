@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Sequence
 
@@ -63,18 +64,34 @@ def test_a_turn_that_fails_is_handed_on() -> None:
     assert order(writer, "ab", first_in_a_hurry=False) == "ab"
 
 
-def test_whoever_is_interrupted_while_waiting_holds_up_nobody(
-        monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whoever_is_interrupted_while_waiting_holds_up_nobody() -> None:
     writer, had = OneWriter(), list[str]()
+    held, over = threading.Event(), threading.Event()
 
-    def stopped(*_: object) -> bool:
+    def hold() -> None:
+        with writer.writing():
+            held.set()
+            over.wait(60)
+
+    def interrupt() -> None:
+        until(lambda: writer.waiting == 1)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
+    def stopped(*_: object) -> None:
         raise Stopped
 
-    with writer.writing():
-        monkeypatch.setattr(threading.Event, "wait", stopped)
+    holder, interrupter = threading.Thread(target=hold), threading.Thread(target=interrupt)
+    before = signal.signal(signal.SIGUSR1, stopped)
+    try:
+        holder.start()
+        held.wait(60)
+        interrupter.start()
         with pytest.raises(Stopped), writer.writing():
             had.append("interrupted")
-        monkeypatch.undo()
-        assert writer.waiting == 0
-    assert had == []
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert (writer.waiting, had) == (0, [])
+    over.set()
+    holder.join()
+    interrupter.join()
     assert order(writer, "ab", first_in_a_hurry=False) == "ab"

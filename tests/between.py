@@ -1,4 +1,4 @@
-"""A line to a real system on which something happens: for what a user does between two calls."""
+"""A line to a system on which something happens at each call: a user edits, or somebody counts."""
 
 from __future__ import annotations
 
