@@ -86,6 +86,12 @@ def of_customers(world: World, records: State, *, deleted: bool) -> State:
     return told
 
 
+def customer_of(records: State, place: tuple[Role, str, str]) -> tuple[Role, str, str]:
+    """Where the customer of a record stands."""
+    role, object, _ = place
+    return role, OBJECTS[role]["customer"], records[place][PARENTS[object][0]]
+
+
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 10**6))
 def test_an_undo_restores_all_that_a_run_wrote(store: SqlStore, seed: int) -> None:
@@ -133,6 +139,8 @@ def restores_all(store: SqlStore, seed: int) -> None:
     was, now = (of_customers(world, s, deleted=False) for s in (before, after))
     assert [now[place] for place in renamed] == [was[place] for place in renamed]
     again = [place for place in after if place not in before]
+    assert all(customer_of(after, place) in after for place in (*renamed, *again)
+               if place[1] in PARENTS)
     assert len(again) == len(deleted)  # made again, under an ID of its own
     assert all(any(now[place] == was[gone] for gone in deleted) for place in again)
     assert not undone.tallies or all(t.accounted for t in undone.tallies.values())
