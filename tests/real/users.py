@@ -44,6 +44,7 @@ class BottleUser:
 
     def __init__(self, server: BottleServer) -> None:
         self._url = f"{server.url}/api"
+        self._ids: dict[str, str] = {}  # of the accounts, by name
         self._session = requests.Session()
         self._session.headers["Authorization"] = f"Bearer {server.token}"
 
@@ -59,8 +60,9 @@ class BottleUser:
         return found
 
     def _id(self, name: str) -> str:
-        (found,) = [a["id"] for a in self._accounts() if a["name"] == name]
-        return str(found)
+        if name not in self._ids:  # to list them all takes BottleCRM more than a second
+            self._ids = {a["name"]: str(a["id"]) for a in self._accounts()}
+        return self._ids[name]
 
     def add_company(self, company: Company, website: str, phone: str) -> None:
         self._call("POST", "accounts", {

@@ -12,7 +12,7 @@ from unittest.mock import patch
 from connector.store.open import open_store
 from connector.store.unit_of_work import SqlStore
 from connector.testing.clock import VirtualClock
-from connector.testing.torture.crashes import Crash, crashes, play
+from connector.testing.torture.crashes import Crash, crash_everywhere, play
 from connector.testing.torture.swarm import run_seed
 
 
@@ -96,13 +96,13 @@ def caught_crashing(name: str, scenarios: Iterable[str]) -> Crashed | None:
     every = list(scenarios)
     with BUGS[name].plant():
         for scenario in every:
-            violations = play(scenario, _store())[2]
+            violations = play(scenario, _store()).violations
             if violations:
                 return Crashed(scenario, Crash(0, False, violations))
         for scenario in every:
-            for crash in crashes(scenario, _store()):
-                if crash.violations:
-                    return Crashed(scenario, crash)
+            failed = crash_everywhere(scenario, _store(), until_one_fails=True).failed
+            if failed:
+                return Crashed(scenario, failed[0])
     return None
 
 

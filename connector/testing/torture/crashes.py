@@ -7,7 +7,7 @@ import argparse
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -22,9 +22,11 @@ from connector.store.open import open_store
 from connector.store.unit_of_work import SqlStore
 from connector.testing.clock import VirtualClock
 from connector.testing.torture.company import OBJECTS, TEXTS
+from connector.testing.torture.copies import Copies
 from connector.testing.torture.faults import Died
 from connector.testing.torture.rest import rest, settled
 from connector.testing.torture.scenarios import SCENARIOS
+from connector.testing.torture.scenarios.registry import Run
 from connector.testing.torture.stage import Boundaries, Stage
 from connector.testing.torture.swarm import emptied
 
@@ -51,52 +53,76 @@ class Crashed(NamedTuple):
         return [crash for crash in self.crashes if crash.violations]
 
 
-def crash_everywhere(name: str, store: SqlStore, *, tells: bool = False,
-                     edited_every: int = 1) -> Crashed:
-    """All crashes of a scenario; see `crashes`."""
-    every = list(crashes(name, store, tells=tells, edited_every=edited_every))
-    return Crashed(name, max(crash.boundary for crash in every), every)
+class End(NamedTuple):
+    """How a scenario ended: the boundaries it passed, how things stand, and what does not hold."""
+
+    boundaries: int
+    state: list[str]
+    violations: list[str]
 
 
-def crashes(name: str, store: SqlStore, *, tells: bool = False,
-            edited_every: int = 1) -> Iterator[Crash]:
-    """Run a scenario undisturbed, to count its boundaries, and then twice for each of them: with
-    and without users who edit all records before the process is started again. Without, all has
-    to end as it does undisturbed. Where the engine `tells` the CRM's records how they stand, there
-    are boundaries in that, too. With `edited_every` 2 and more, users edit at every so many
-    boundaries only."""
-    boundaries, undisturbed, violations = play(name, store, tells=tells)
-    yield Crash(0, False, violations)
-    for number in range(1, boundaries + 1):
-        _, state, violations = play(name, store, number, tells=tells)
-        if not violations and state != undisturbed:
-            violations.append(f"it ends otherwise: {_first_difference(undisturbed, state)}")
-        yield Crash(number, False, violations)
-        if number % edited_every == 0:
-            yield Crash(number, True, play(name, store, number, edited=True, tells=tells)[2])
+def crash_everywhere(name: str, store: SqlStore, *, tells: bool = False, edited_every: int = 1,
+                     until_one_fails: bool = False) -> Crashed:
+    """Play a scenario, and let a copy of the process die at each boundary, and another one whose
+    users edit all records before it is started again. Without them, all has to end as it does
+    undisturbed.
+
+    Where the engine `tells` the CRM's records how they stand, there are boundaries in that, too.
+    With `edited_every` 2 and more, users edit at every so many boundaries only.
+    """
+    copies, crashed = Copies(), list[tuple[Crash, End]]()
+
+    def dies(boundary: int) -> bool:
+        for edited in (False, True) if boundary % edited_every == 0 else (False,):
+            if until_one_fails and any(crash.violations for crash, _ in crashed):
+                return False
+            end: End | None = copies.make("edited" if edited else "alone")
+            if end is None:
+                return True
+            crashed.append((Crash(boundary, edited, end.violations), end))
+        return False
+
+    undisturbed = play(name, store, tells=tells, copies=copies, dies=dies)
+    for crash, end in crashed:
+        if not crash.edited and not crash.violations and end.state != undisturbed.state:
+            crash.violations.append(
+                f"it ends otherwise: {_first_difference(undisturbed.state, end.state)}")
+    return Crashed(name, undisturbed.boundaries, [Crash(0, False, undisturbed.violations),
+                                                  *(crash for crash, _ in crashed)])
 
 
-def play(name: str, store: SqlStore, die_at: int = 0, *,
-         edited: bool = False, tells: bool = False) -> tuple[int, list[str], list[str]]:
-    """Play a scenario whose process dies at a boundary, if that is not 0; returns how many it
-    passed, how things stand in the end, and what does not hold."""
-    stage = Stage(Boundaries(die_at=die_at), emptied(store), tells=tells)
+def play(name: str, store: SqlStore, *, tells: bool = False, copies: Copies | None = None,
+         dies: Callable[[int], bool] = lambda _boundary: False) -> End:
+    """Play a scenario to its end; in a copy of the process, which dies, until it has recovered."""
+    copies = copies or Copies()
+    stage = Stage(Boundaries(dying=dies), emptied(store), tells=tells)
     run = SCENARIOS[name](stage)
+    try:
+        end = _played(stage, run, copies)
+    except BaseException as error:
+        if copies.purpose:
+            copies.end(error)
+        raise
+    if copies.purpose:
+        copies.end(end)
+    return end
+
+
+def _played(stage: Stage, run: Run, copies: Copies) -> End:
     stage.boundaries.counting = True
     with suppress(Died, ConnectorError):
         run()
     stage.boundaries.counting = False
-    passed = stage.boundaries.passed
     stage.meddled()
-    if die_at:
-        if edited:
+    if copies.purpose:
+        if copies.purpose == "edited":
             _edit_all(stage)
         stage.clock.sleep(90)  # the dead one's lease has to run out
         with suppress(ConnectorError):
             run()
     rest(stage)
     violations = [told for told, holds in stage.at_rest.items() if not holds()] + settled(stage)
-    return passed, _state(stage), violations
+    return End(stage.boundaries.passed, _state(stage), violations)
 
 
 def _edit_all(stage: Stage) -> None:

@@ -33,12 +33,12 @@ Lines = list[dict[str, Any]]
 
 @dataclass(slots=True)
 class Boundaries(Faults):
-    """Counts the boundaries that are passed, and lets the process die at one of them. `once` are
-    the faults that strike at the first place where they can."""
+    """Counts the boundaries that are passed; the process dies where it is `dying`. `once` are the
+    faults that strike at the first place where they can."""
 
     chance: Random = field(default_factory=lambda: Random(0))
     rates: Rates = field(default_factory=Rates)
-    die_at: int = 0
+    dying: Callable[[int], bool] = lambda _boundary: False
     passed: int = 0
     counting: bool = False
     once: Counter[str] = field(default_factory=Counter)
@@ -53,7 +53,7 @@ class Boundaries(Faults):
 
     def dies(self, _point: str) -> bool:
         self.passed += self.counting
-        dies = self.counting and self.passed == self.die_at
+        dies = self.counting and self.dying(self.passed)
         self.count["died"] += dies
         return dies
 
