@@ -306,6 +306,8 @@ class Regrouping:
         self._links[place] = link
         self._changed.add(place)
         self._released.append(f"{self.entity}:{link.system}:{link.external_id}")
+        if not link.alias:  # what it belongs to may not have been on this side until now
+            self._released.append(f"{self.entity}:{link.canonical_id}@{link.system}")
 
     def _end(self, canonical_id: str) -> None:
         """Nothing is agreed any more about a canonical record that is none."""

@@ -25,6 +25,12 @@ def survivor_unread() -> Patches:
     yield patch.object(aliases, "_strangers", lambda _session, _entity: [])
 
 
+@planted("what waits for a customer goes on once a tie gives it a counterpart")
+def tied_without_a_word() -> Patches:
+    yield swap(aliases.Regrouping, "_keep", lambda real: lambda self, link: (
+        real(self, link), link.alias or self._released.pop()))
+
+
 @planted("what was made for a record is parted with it")
 def parted_alone() -> Patches:
     yield patch.object(aliases, "_inseparable",

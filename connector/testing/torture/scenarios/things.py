@@ -111,6 +111,20 @@ def tied_and_parted_by_hand(stage: Stage, role: Role) -> Run:
 
 
 @on_both_sides
+def tied_to_one_that_something_waits_for(stage: Stage, role: Role) -> Run:
+    alone = {side: stage.customer(side, "DE7") for side in (CRM, ERP)}
+    linked = customer_on_both(stage)
+    stage.spoil(role, OBJECTS[role]["customer"], alone[role])
+    stage.parted = True
+    stage.distinct |= set(alone.items())
+    stage.engine().split("customer", (other(role), alone[other(role)]))
+    stage.contact(role, alone[role])  # which waits, for nothing can be made of its customer
+    stage.agree()
+    stage.mend()
+    return lambda: stage.engine().join("customer", (role, linked[role]), (role, alone[role]))
+
+
+@on_both_sides
 def back_beside_one_that_is_asked_about(stage: Stage, role: Role) -> Run:
     first, second = customer_on_both(stage, role), customer_on_both(stage, role)
     stage.engine().join("customer", (role, second[role]), (role, first[role]))
