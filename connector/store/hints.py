@@ -12,7 +12,7 @@ from datetime import datetime
 from sqlalchemy import bindparam, delete, select, tuple_
 
 from connector.store.codec import moment
-from connector.store.rows import Prepared, Rows
+from connector.store.rows import Among, Prepared, Rows, same
 from connector.store.tables import deliveries, hints
 
 _RECORD = ("pair", "entity", "system", "external_id")
@@ -21,6 +21,10 @@ _HINTED = Prepared(
     .where(hints.c.pair == bindparam("pair"), hints.c.system == bindparam("system"),
            hints.c.id > bindparam("after"))
     .order_by(hints.c.id).limit(bindparam("limit")))
+_LOCKED = Among(select(hints.c.id).order_by(*(hints.c[name] for name in _RECORD))
+                .with_for_update(), hints.c.id)
+_DELIVERED = Among(select(deliveries.c.delivery_id).where(*same(deliveries.c.system)),
+                   deliveries.c.delivery_id)
 
 
 class HintRows(Rows):
@@ -30,10 +34,9 @@ class HintRows(Rows):
                         came: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
         known = set[tuple[str, str]]()
         for system in {system for system, _ in came}:
-            query = select(deliveries.c.delivery_id).where(deliveries.c.system == system)
             ids = {delivery_id for of, delivery_id in came if of == system}
             known.update((system, row[0])
-                         for row in self.where_in(query, deliveries.c.delivery_id, ids))
+                         for row in self.where_in(_DELIVERED, ids, system=system))
         new = set(came) - known
         self.insert_new(deliveries, [{"system": system, "delivery_id": delivery_id,
                                       "at": moment(at)} for system, delivery_id in sorted(new)],
@@ -57,6 +60,5 @@ class HintRows(Rows):
         return {row[0]: (row[1], row[2]) for row in rows}
 
     def settle_hints(self, hint_ids: Collection[int]) -> None:
-        locked = select(hints.c.id).order_by(*(hints.c[name] for name in _RECORD))
-        found = [row[0] for row in self.where_in(locked.with_for_update(), hints.c.id, hint_ids)]
+        found = [row[0] for row in self.where_in(_LOCKED, hint_ids)]
         self.execute_among(delete(hints), hints.c.id, found)

@@ -10,7 +10,7 @@ from sqlalchemy import and_, bindparam, delete, exists, func, literal_column, se
 
 from connector.domain.records import Change, Stake
 from connector.store.codec import bounded, dump, instant, load, moment
-from connector.store.rows import Prepared, Rows
+from connector.store.rows import Among, Prepared, Rows, same
 from connector.store.tables import cursors, hints, inbox, links
 
 PENDING, WAITING, HINTED = "pending", "waiting", "hinted"
@@ -32,6 +32,12 @@ _PENDING, _PENDING_IN_SLOT = (Prepared(
 _MERGING = Prepared(select(inbox.c.id).where(
     inbox.c.pair == bindparam("pair"), inbox.c.entity == bindparam("entity"),
     inbox.c.state == PENDING, inbox.c.merged_into != literal_column("''")).limit(1))
+_ON_SIDE = same(inbox.c.pair, inbox.c.entity, inbox.c.system)
+_BY_EXTERNAL = Among(select(*CHANGE).where(*_ON_SIDE), inbox.c.external_id)
+_VERSIONS = Among(select(inbox.c.external_id, inbox.c.version).where(
+    *_ON_SIDE, inbox.c.hint.is_(False)), inbox.c.external_id)
+_BY_MATCH_KEY = Among(select(inbox.c.id, inbox.c.match_key, inbox.c.external_id).where(*_ON_SIDE),
+                      inbox.c.match_key)
 _LINKED = and_(links.c.pair == inbox.c.pair, links.c.entity == inbox.c.entity,
                links.c.system == inbox.c.system, links.c.external_id == inbox.c.external_id)
 
@@ -67,27 +73,20 @@ class InboxRows(Rows):
 
     def inbox_by_external(self, pair: str, entity: str, system: str,
                           external_ids: Collection[str]) -> dict[str, Change]:
-        query = select(*CHANGE).where(inbox.c.pair == pair, inbox.c.entity == entity,
-                                       inbox.c.system == system)
-        found = (as_change(*row)
-                 for row in self.where_in(query, inbox.c.external_id, external_ids))
+        found = (as_change(*row) for row in self.where_in(
+            _BY_EXTERNAL, external_ids, pair=pair, entity=entity, system=system))
         return {change.external_id: change for change in found}
 
     def inbox_versions(self, pair: str, entity: str, system: str,
                        external_ids: Collection[str]) -> dict[str, str]:
-        query = select(inbox.c.external_id, inbox.c.version).where(
-            inbox.c.pair == pair, inbox.c.entity == entity, inbox.c.system == system,
-            inbox.c.hint.is_(False))
-        return {row[0]: row[1] for row in
-                self.where_in(query, inbox.c.external_id, external_ids)}
+        return {row[0]: row[1] for row in self.where_in(
+            _VERSIONS, external_ids, pair=pair, entity=entity, system=system)}
 
     def inbox_by_match_key(self, pair: str, entity: str, system: str, keys: Collection[str],
                            known: Mapping[int, Change]) -> dict[str, list[Change]]:
         asked = {key: bounded(key) for key in keys}
-        query = select(inbox.c.id, inbox.c.match_key, inbox.c.external_id).where(
-            inbox.c.pair == pair, inbox.c.entity == entity, inbox.c.system == system)
         rows = sorted(tuple(row) for row in self.where_in(
-            query, inbox.c.match_key, set(asked.values())))
+            _BY_MATCH_KEY, set(asked.values()), pair=pair, entity=entity, system=system))
         missing = {external_id for id, _, external_id in rows if id not in known}
         loaded = self.inbox_by_external(pair, entity, system, missing) if missing else {}
         kept: dict[str, list[Change]] = {}

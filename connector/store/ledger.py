@@ -22,8 +22,23 @@ from connector.domain.records import Change
 from connector.domain.retries import next_try
 from connector.store.accounts import packed_account, unpacked_account
 from connector.store.codec import bounded, dump, instant, load, moment, readable
-from connector.store.rows import Rows
+from connector.store.rows import Among, Rows, same
 from connector.store.tables import conflicts, dead_letters, inbox, links, outcomes, runs
+
+_WRITES = Among(select(outcomes).where(
+    *same(outcomes.c.pair, outcomes.c.entity), outcomes.c.target.is_not(None))
+    .order_by(outcomes.c.id), outcomes.c.canonical_id)
+_DEAD_ATTEMPTS = Among(select(dead_letters.c.trace_key, dead_letters.c.attempts).where(
+    *same(dead_letters.c.pair)), dead_letters.c.trace_key)
+_DEAD_ON_SIDE = same(dead_letters.c.pair, dead_letters.c.entity, dead_letters.c.system)
+_DEAD_VERSIONS = Among(select(dead_letters.c.external_id, dead_letters.c.version).where(
+    *_DEAD_ON_SIDE), dead_letters.c.external_id)
+_DEAD_BY_MATCH_KEY = Among(
+    select(dead_letters.c.match_key, dead_letters.c.external_id).where(
+        *_DEAD_ON_SIDE, ~exists().where(
+            links.c.pair == dead_letters.c.pair, links.c.entity == dead_letters.c.entity,
+            links.c.system == dead_letters.c.system,
+            links.c.external_id == dead_letters.c.external_id)), dead_letters.c.match_key)
 
 
 class LedgerRows(Rows):
@@ -87,11 +102,8 @@ class LedgerRows(Rows):
 
     def writes(self, pair: str, entity: str,
                canonical_ids: Collection[str]) -> dict[str, list[HistoryEntry]]:
-        query = select(outcomes).where(
-            outcomes.c.pair == pair, outcomes.c.entity == entity,
-            outcomes.c.target.is_not(None)).order_by(outcomes.c.id)
         found: dict[str, list[HistoryEntry]] = {}
-        for row in self.where_in(query, outcomes.c.canonical_id, canonical_ids):
+        for row in self.where_in(_WRITES, canonical_ids, pair=pair, entity=entity):
             found.setdefault(row.canonical_id, []).append(_entry(row))
         return found
 
@@ -134,7 +146,7 @@ class LedgerRows(Rows):
             query = query.where(conflicts.c.entity == entity)
         if canonical_ids is None:
             return [_conflict(row) for row in self.connection.execute(query)]
-        found = self.where_in(query, conflicts.c.canonical_id, canonical_ids)
+        found = self.where_in(Among(query, conflicts.c.canonical_id), canonical_ids)
         return sorted((_conflict(row) for row in found), key=lambda conflict: conflict.id)
 
     def conflict(self, conflict_id: int) -> Conflict | None:
@@ -183,18 +195,12 @@ class LedgerRows(Rows):
                            dead_letters.c.trace_key, trace_keys)
 
     def dead_attempts(self, pair: str, trace_keys: Collection[str]) -> dict[str, int]:
-        query = select(dead_letters.c.trace_key, dead_letters.c.attempts).where(
-            dead_letters.c.pair == pair)
-        return {row[0]: row[1]
-                for row in self.where_in(query, dead_letters.c.trace_key, trace_keys)}
+        return {row[0]: row[1] for row in self.where_in(_DEAD_ATTEMPTS, trace_keys, pair=pair)}
 
     def dead_versions(self, pair: str, entity: str, system: str,
                       external_ids: Collection[str]) -> dict[str, str]:
-        query = select(dead_letters.c.external_id, dead_letters.c.version).where(
-            dead_letters.c.pair == pair, dead_letters.c.entity == entity,
-            dead_letters.c.system == system)
-        return {row[0]: row[1]
-                for row in self.where_in(query, dead_letters.c.external_id, external_ids)}
+        return {row[0]: row[1] for row in self.where_in(
+            _DEAD_VERSIONS, external_ids, pair=pair, entity=entity, system=system)}
 
     def dead_letters(self, pair: str, *, entity: str | None = None) -> list[DeadLetter]:
         query = select(dead_letters).where(dead_letters.c.pair == pair)
@@ -219,13 +225,8 @@ class LedgerRows(Rows):
     def dead_by_match_key(self, pair: str, entity: str, system: str,
                           keys: Collection[str]) -> dict[str, str]:
         asked = {key: bounded(key) for key in keys}
-        query = select(dead_letters.c.match_key, dead_letters.c.external_id).where(
-            dead_letters.c.pair == pair, dead_letters.c.entity == entity,
-            dead_letters.c.system == system, ~exists().where(
-                links.c.pair == pair, links.c.entity == entity, links.c.system == system,
-                links.c.external_id == dead_letters.c.external_id))
-        kept = {row[0]: row[1] for row in
-                self.where_in(query, dead_letters.c.match_key, set(asked.values()))}
+        kept = {row[0]: row[1] for row in self.where_in(
+            _DEAD_BY_MATCH_KEY, set(asked.values()), pair=pair, entity=entity, system=system)}
         return {key: kept[short] for key, short in asked.items() if short in kept}
 
     def remove_dead_letter(self, letter_id: int) -> None:

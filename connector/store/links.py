@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
-from sqlalchemy import Column, delete, or_, select, update
+from sqlalchemy import bindparam, delete, or_, select, update
 
 from connector.domain.records import Link, Snapshot
 from connector.store.codec import bounded, dump, instant, load, moment
-from connector.store.rows import Rows, chunks
+from connector.store.rows import Among, Rows, chunks, same
 from connector.store.tables import claims, inbox, links, redirects, snapshots
 
 # In the order of `Link`; a row is unpacked at once, for its attributes cost more than its query.
 _LINK = (links.c.entity, links.c.canonical_id, links.c.system, links.c.external_id,
          links.c.version, links.c.seen, links.c.changed_at, links.c.alias)
+_ON_SIDE = same(links.c.pair, links.c.entity, links.c.system)
+_BY_EXTERNAL = Among(select(*_LINK).where(*_ON_SIDE), links.c.external_id)
+_BY_CANONICAL = Among(select(*_LINK).where(*same(links.c.pair, links.c.entity))
+                      .order_by(links.c.alias, links.c.id), links.c.canonical_id)
+_AFTER = select(*_LINK).where(*_ON_SIDE, links.c.external_id > bindparam("after")).order_by(
+    links.c.external_id).limit(bindparam("limit"))
+_VERSIONS, _CANONICAL_IDS = (
+    Among(select(links.c.external_id, column).where(*_ON_SIDE), links.c.external_id)
+    for column in (links.c.version, links.c.canonical_id))
+_EXTERNAL_IDS = Among(select(links.c.canonical_id, links.c.external_id).where(*_ON_SIDE).order_by(
+    links.c.alias, links.c.id), links.c.canonical_id)
+_REPLACED = Among(select(links.c.external_id).where(
+    *_ON_SIDE, links.c.alias, links.c.seen.is_(None)), links.c.external_id)
+_LIVING = (
+    select(links.c.external_id).where(*_ON_SIDE, links.c.seen.is_not(None)),
+    select(inbox.c.external_id).where(
+        *same(inbox.c.pair, inbox.c.entity, inbox.c.system), inbox.c.deleted.is_(False),
+        inbox.c.derived_from == ""))
+_SNAPSHOTS = Among(select(snapshots.c.canonical_id, snapshots.c.record).where(
+    *same(snapshots.c.pair, snapshots.c.entity)), snapshots.c.canonical_id)
+_CLAIMS = Among(select(claims.c.match_key, claims.c.canonical_id).where(
+    *same(claims.c.pair, claims.c.entity)), claims.c.match_key)
 
 
 class LinkRows(Rows):
@@ -22,72 +43,54 @@ class LinkRows(Rows):
 
     def links_by_external(self, pair: str, entity: str, system: str,
                           external_ids: Collection[str]) -> dict[str, Link]:
-        query = select(*_LINK).where(links.c.pair == pair, links.c.entity == entity,
-                                     links.c.system == system)
-        found = (_link(*row) for row in self.where_in(query, links.c.external_id, external_ids))
+        found = (_link(*row) for row in self.where_in(
+            _BY_EXTERNAL, external_ids, pair=pair, entity=entity, system=system))
         return {link.external_id: link for link in found}
 
     def links_after(self, pair: str, entity: str, system: str, after: str,
                     limit: int) -> list[Link]:
-        rows = self.connection.execute(
-            select(*_LINK).where(links.c.pair == pair, links.c.entity == entity,
-                                 links.c.system == system, links.c.external_id > after)
-            .order_by(links.c.external_id).limit(limit))
+        rows = self.connection.execute(_AFTER, {
+            "pair": pair, "entity": entity, "system": system, "after": after, "limit": limit})
         return [_link(*row) for row in rows]
 
     def links_by_canonical(self, pair: str, entity: str,
                            canonical_ids: Collection[str]) -> dict[str, list[Link]]:
-        query = select(*_LINK).where(links.c.pair == pair,
-                                     links.c.entity == entity).order_by(links.c.alias, links.c.id)
         found: dict[str, list[Link]] = {}
-        for row in self.where_in(query, links.c.canonical_id, canonical_ids):
+        for row in self.where_in(_BY_CANONICAL, canonical_ids, pair=pair, entity=entity):
             link = _link(*row)
             found.setdefault(link.canonical_id, []).append(link)
         return found
 
     def versions(self, pair: str, entity: str, system: str,
                  external_ids: Collection[str]) -> dict[str, str]:
-        return self._by_external(links.c.version, pair, entity, system, external_ids)
+        return self._by_external(_VERSIONS, pair, entity, system, external_ids)
 
     def living(self, pair: str, entity: str, system: str) -> set[str]:
-        queries = (
-            select(links.c.external_id).where(
-                links.c.pair == pair, links.c.entity == entity, links.c.system == system,
-                links.c.seen.is_not(None)),
-            select(inbox.c.external_id).where(
-                inbox.c.pair == pair, inbox.c.entity == entity, inbox.c.system == system,
-                inbox.c.deleted.is_(False), inbox.c.derived_from == ""))
-        return {external_id for query in queries
-                for external_id in self.connection.execute(query).scalars()}
+        of_side = {"pair": pair, "entity": entity, "system": system}
+        return {external_id for query in _LIVING
+                for external_id in self.connection.execute(query, of_side).scalars()}
 
     def canonical_ids(self, pair: str, entity: str, system: str,
                       external_ids: Collection[str]) -> dict[str, str]:
-        return self._by_external(links.c.canonical_id, pair, entity, system, external_ids)
+        return self._by_external(_CANONICAL_IDS, pair, entity, system, external_ids)
 
-    def _by_external(self, column: Column[Any], pair: str, entity: str, system: str,
+    def _by_external(self, query: Among, pair: str, entity: str, system: str,
                      external_ids: Collection[str]) -> dict[str, str]:
-        query = select(links.c.external_id, column).where(
-            links.c.pair == pair, links.c.entity == entity, links.c.system == system)
-        return {row[0]: row[1]
-                for row in self.where_in(query, links.c.external_id, external_ids)}
+        return {row[0]: row[1] for row in self.where_in(
+            query, external_ids, pair=pair, entity=entity, system=system)}
 
     def external_ids(self, pair: str, entity: str, system: str,
                      canonical_ids: Collection[str]) -> dict[str, str]:
-        query = select(links.c.canonical_id, links.c.external_id).where(
-            links.c.pair == pair, links.c.entity == entity,
-            links.c.system == system).order_by(links.c.alias, links.c.id)
         found: dict[str, str] = {}
-        for canonical_id, external_id in self.where_in(query, links.c.canonical_id,
-                                                       canonical_ids):
+        for canonical_id, external_id in self.where_in(
+                _EXTERNAL_IDS, canonical_ids, pair=pair, entity=entity, system=system):
             found.setdefault(canonical_id, external_id)
         return found
 
     def replaced(self, pair: str, entity: str, system: str,
                  external_ids: Collection[str]) -> set[str]:
-        query = select(links.c.external_id).where(
-            links.c.pair == pair, links.c.entity == entity, links.c.system == system,
-            links.c.alias, links.c.seen.is_(None))
-        return {row[0] for row in self.where_in(query, links.c.external_id, external_ids)}
+        return {row[0] for row in self.where_in(
+            _REPLACED, external_ids, pair=pair, entity=entity, system=system)}
 
     def referring(self, pair: str, entity: str, system: str,
                   canonical_ids: Collection[str]) -> list[str]:
@@ -116,10 +119,8 @@ class LinkRows(Rows):
 
     def snapshots(self, pair: str, entity: str,
                   canonical_ids: Collection[str]) -> dict[str, Snapshot]:
-        query = select(snapshots.c.canonical_id, snapshots.c.record).where(
-            snapshots.c.pair == pair, snapshots.c.entity == entity)
         return {canonical_id: Snapshot(entity, canonical_id, load(record)) for canonical_id, record
-                in self.where_in(query, snapshots.c.canonical_id, canonical_ids)}
+                in self.where_in(_SNAPSHOTS, canonical_ids, pair=pair, entity=entity)}
 
     def save_snapshots(self, pair: str, saved: Sequence[Snapshot]) -> None:
         rows = {(s.entity, s.canonical_id): {"pair": pair, "entity": s.entity,
@@ -153,10 +154,8 @@ class LinkRows(Rows):
 
     def claims(self, pair: str, entity: str, keys: Collection[str]) -> dict[str, str]:
         asked = {key: bounded(key) for key in keys}
-        query = select(claims.c.match_key, claims.c.canonical_id).where(
-            claims.c.pair == pair, claims.c.entity == entity)
-        kept = {row[0]: row[1]
-                for row in self.where_in(query, claims.c.match_key, set(asked.values()))}
+        kept = {row[0]: row[1] for row in self.where_in(
+            _CLAIMS, set(asked.values()), pair=pair, entity=entity)}
         return {key: kept[short] for key, short in asked.items() if short in kept}
 
     def claim(self, pair: str, entity: str, claimed: Mapping[str, str]) -> None:

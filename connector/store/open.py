@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random
 
 from connector.errors import StoreUnusable
 from connector.ports import Clock
@@ -19,6 +20,8 @@ from connector.store.unit_of_work import DURABLE, SqlStore, cause
 _MIGRATIONS = Path(__file__).parent / "migrations"
 LOG_PAGES = 8000
 """Pages of 4 kB after which a transaction makes a checkpoint, where nobody else does."""
+PATIENCE = 10
+"""Seconds that whoever finds a SQLite file locked waits for it."""
 _UPGRADING = 7_242_030
 """The PostgreSQL advisory lock under which one process at a time looks at the schema."""
 
@@ -69,8 +72,8 @@ def _sqlite(url: URL) -> Engine:
     @event.listens_for(engine, "connect")
     def _prepare(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves
-        connection.execute("PRAGMA busy_timeout=10000")
-        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA busy_timeout={1000 * PATIENCE}")
+        _log_ahead(connection)
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA cache_size=-65536")  # kB
@@ -90,6 +93,14 @@ def _sqlite(url: URL) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+@retry(retry=retry_if_exception_type(sqlite3.OperationalError), stop=stop_after_delay(PATIENCE),
+       wait=wait_random(0.01, 0.1), reraise=True)
+def _log_ahead(connection: sqlite3.Connection) -> None:
+    """Let a database have a write-ahead log. Of several that switch a new one at the same time
+    SQLite lets all but one fail at once, without waiting as it does for any other lock."""
+    connection.execute("PRAGMA journal_mode=WAL")
 
 
 def _upgrade(engine: Engine) -> None:

@@ -65,6 +65,26 @@ class Prepared:
             sql, given if names is None else tuple([given[name] for name in names]))
 
 
+class Among:
+    """A query for the rows whose `column` is one of some values. Where it is made once for the
+    program, its other parameters go by name (see `same`)."""
+
+    def __init__(self, query: Select[Any], column: Column[Any]) -> None:
+        self._query, self._column = query, column
+        self._made: dict[str, Select[Any]] = {}
+
+    def on(self, dialect: str) -> Select[Any]:
+        """The query as a database takes it."""
+        if dialect not in self._made:
+            self._made[dialect] = self._query.where(_among(dialect, self._column))
+        return self._made[dialect]
+
+
+def same(*columns: Column[Any]) -> list[ColumnElement[bool]]:
+    """Each of the columns holds the value that is bound by its name."""
+    return [column == bindparam(column.name) for column in columns]
+
+
 class Rows:
     """One open transaction, begun `at`, of the whole pair or `within` a partition."""
 
@@ -121,14 +141,13 @@ class Rows:
             tuple([row[name] for name in text.names]) for row in rows
         ] if text.names is not None else [dict(row) for row in rows])
 
-    def where_in(self, query: Select[Any], column: Column[Any],
-                 values: Collection[Any]) -> Iterator[Row[Any]]:
-        """The rows of `query` whose `column` is one of `values`, in chunks."""
-        if not values:
-            return
-        query = query.where(self.among(column))
+    def where_in(self, query: Among, values: Collection[Any],
+                 **given: Any) -> Iterator[Row[Any]]:
+        """The rows of `query` whose column is one of `values`, in chunks; `given` are its other
+        parameters."""
+        statement = query.on(self.connection.dialect.name)
         for chunk in chunks(values):
-            yield from self.connection.execute(query, {"among": self.listed(chunk)})
+            yield from self.connection.execute(statement, {**given, "among": self.listed(chunk)})
 
     def execute_among(self, statement: Update | Delete, column: Column[Any],
                       values: Collection[Any]) -> int:

@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import (
     Column,
     Row,
-    Select,
     Table,
     Update,
     bindparam,
@@ -25,12 +24,18 @@ from connector.domain.records import Payload
 from connector.domain.telling import Parked, SyncState, Told, Unsettled
 from connector.store.codec import instant, load, moment, readable
 from connector.store.inbox import WAITING
-from connector.store.rows import Rows
+from connector.store.rows import Among, Rows, same
 from connector.store.tables import dead_letters, inbox, links, told
 
 _TOLD = (told.c.external_id, told.c.state, told.c.reason, told.c.since, told.c.due,
          told.c.moved_to)
 _KEY = ("pair", "entity", "system", "external_id")
+_TOLD_TO = Among(select(*_TOLD).where(*same(told.c.pair, told.c.entity, told.c.system)),
+                 told.c.external_id)
+_PAYLOADS = tuple(
+    Among(select(table.c.external_id, table.c.version, table.c.payload).where(
+        *same(table.c.pair, table.c.entity, table.c.system)), table.c.external_id)
+    for table in (dead_letters, inbox))  # what was read later says what stands there
 _BEGUN = ""
 """Stands for no record, but for that telling has begun."""
 
@@ -70,9 +75,8 @@ class ToldRows(Rows):
 
     def told(self, pair: str, entity: str, system: str,
              external_ids: Collection[str]) -> dict[str, Told]:
-        query: Select[Any] = select(*_TOLD).where(*self._of(pair, entity, system))
-        return {row[0]: _told(row)
-                for row in self.where_in(query, told.c.external_id, external_ids)}
+        return {row[0]: _told(row) for row in self.where_in(
+            _TOLD_TO, external_ids, pair=pair, entity=entity, system=system)}
 
     def save_told(self, pair: str, entity: str, system: str, saved: Sequence[Told]) -> None:
         self.upsert(told, [{
@@ -103,11 +107,9 @@ class ToldRows(Rows):
     def unsettled_payloads(self, pair: str, entity: str, system: str,
                            external_ids: Collection[str]) -> dict[str, tuple[str, Payload]]:
         found: dict[str, tuple[str, Payload]] = {}
-        for table in (dead_letters, inbox):  # what was read later says what stands there
-            query = select(table.c.external_id, table.c.version, table.c.payload).where(
-                table.c.pair == pair, table.c.entity == entity, table.c.system == system)
-            found.update({ext: (version, load(payload)) for ext, version, payload in
-                          self.where_in(query, table.c.external_id, external_ids)})
+        for query in _PAYLOADS:
+            found.update({ext: (version, load(payload)) for ext, version, payload in self.where_in(
+                query, external_ids, pair=pair, entity=entity, system=system)})
         return found
 
     def restamp(self, pair: str, entity: str, system: str,

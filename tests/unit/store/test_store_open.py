@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -70,6 +73,33 @@ def test_a_new_store_may_be_opened_by_several_at_once(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+    assert failed == []
+
+
+def test_a_store_without_a_log_may_be_opened_by_several_at_once(tmp_path: Path) -> None:
+    """Of those that give a database its log at the same time SQLite lets one fail now and then."""
+    made = tmp_path / "made.db"
+    open_store(f"sqlite:///{made}", VirtualClock()).close()
+    with closing(sqlite3.connect(made)) as connection:
+        connection.execute("PRAGMA journal_mode=DELETE")
+    failed = list[ConnectorError]()
+
+    def use(path: Path, together: threading.Barrier) -> None:
+        together.wait()
+        try:
+            open_store(f"sqlite:///{path}", VirtualClock()).close()
+        except ConnectorError as error:
+            failed.append(error)
+
+    for number in range(100):
+        shutil.copyfile(made, tmp_path / f"{number}.db")
+        together = threading.Barrier(4)
+        threads = [threading.Thread(target=use, args=(tmp_path / f"{number}.db", together))
+                   for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
     assert failed == []
 
 
