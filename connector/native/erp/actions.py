@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from connector.native.database import Entry, Transaction
 from connector.native.erp import amendments, orders
 from connector.native.erp.rows import stock_keys
-from connector.native.erp.words import Refused, is_id, local_instant
+from connector.native.erp.words import Refused, Row, is_id, local_instant
 from connector.native.fields import Errors, F, Spec, anything, check, text
 
-Row = Mapping[str, Any]
 _ASKED: Spec = {"id": F(anything, required=True), "rev": F(anything)}
 _TAKEN: dict[str, Spec] = {
     "ship": {**_ASKED, "lines": F(anything), "carrier": F(text()), "tracking": F(text()),

@@ -7,16 +7,15 @@ answered once, however often it comes; another one takes the place of one that s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from connector.native.database import Entry, Transaction
 from connector.native.erp import billing, orders, rows
-from connector.native.erp.words import Refused, money, number
+from connector.native.erp.sums import settle
+from connector.native.erp.words import Refused, Row, money, number
 from connector.native.fields import Errors, F, check, text
 
-Row = Mapping[str, Any]
 _WISH = {"ref": F(text(64)), "wanted_state": F(text(20))}
 _SHIPPED = {"delivered": "shipped", "invoiced": "invoiced", "settled": "invoiced and paid",
             "void": "cancelled"}
@@ -133,7 +132,7 @@ def _check_credit(transaction: Transaction, order: Entry, asked: Row) -> None:
     company = transaction.database.company
     customer = billing.customer_of(transaction, order.data)
     after = Entry(order.object, order.id, _after(order, asked))
-    rows.settle(transaction, after)
+    settle(transaction, after)
     in_account = partial(billing.in_account, transaction)
     more = in_account(after.data, billing.weight(after, company)) \
         - in_account(order.data, billing.weight(order, company))
@@ -188,7 +187,7 @@ def _put(transaction: Transaction, order: Entry, asked: Row) -> None:
     if confirmed:
         orders.reserve(transaction, order, -orders.ONE)
     order.data.update(_after(order, asked))
-    rows.settle(transaction, order)
+    settle(transaction, order)
     billing.progress(transaction, order)
     if confirmed:
         orders.reserve(transaction, order, orders.ONE)

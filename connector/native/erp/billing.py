@@ -10,8 +10,18 @@ from connector.native import amounts
 from connector.native.amounts import Company
 from connector.native.database import Entry, Transaction
 from connector.native.erp.objects import TERMS
-from connector.native.erp.rows import Row, add, in_books, priced, sums
-from connector.native.erp.words import Refused, decimal, dmy, money, number, quantity, today
+from connector.native.erp.rows import add
+from connector.native.erp.sums import in_books, priced, sums
+from connector.native.erp.words import (
+    Refused,
+    Row,
+    decimal,
+    dmy,
+    money,
+    number,
+    quantity,
+    today,
+)
 from connector.native.fields import Errors, F, Spec, check
 from connector.native.fields import whole as whole_number
 

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from decimal import Decimal
 from functools import partial
-from typing import Any
 
 from connector.native.database import Entry, Transaction
 from connector.native.erp import billing
-from connector.native.erp.rows import add, settle
+from connector.native.erp.rows import add
+from connector.native.erp.sums import settle
 from connector.native.erp.words import (
     Refused,
+    Row,
     local,
     money,
     number,
     quantity,
 )
 
-Row = Mapping[str, Any]
 DELIVERABLE = ("confirmed", "part_delivered")
 ONE = Decimal(1)
 

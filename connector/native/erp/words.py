@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -13,6 +14,8 @@ from connector.native.fields import Errors, Kind, decimal_as_text
 
 ZONE = ZoneInfo("Europe/Berlin")
 LARGEST_ID = 2**31 - 1
+Row = Mapping[str, Any]
+"""A record as it is sent and kept."""
 _DECIMAL = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,6})?")
 
 
