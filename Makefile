@@ -25,7 +25,7 @@ test: .venv/develop
 
 # Starts a real BottleCRM (where there is a Python 3.12) and a real Tryton: a few minutes the first time.
 test-real: .venv/develop
-	CONNECTOR_REAL=1 $(BIN)/pytest -rs --numprocesses 2 --dist loadfile tests/real
+	CONNECTOR_REAL=1 $(BIN)/pytest -rs --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/real
 
 check: lint types contracts test
 
