@@ -176,6 +176,7 @@ class Regrouping:
         """A record became part of another one of its system."""
         place, survivor = (change.system, change.external_id), (change.system, change.merged_into)
         mine = self._links.get(place)
+        self._let_go(place)  # a match may have waited for it, known or not
         if survivor not in self._links:
             if mine is not None:  # the survivor is new here: it takes the place of the other one
                 lost = any(x.system != mine.system and not x.alias and x.seen is None
@@ -305,9 +306,12 @@ class Regrouping:
         place = link.system, link.external_id
         self._links[place] = link
         self._changed.add(place)
-        self._released.append(f"{self.entity}:{link.system}:{link.external_id}")
+        self._let_go(place)
         if not link.alias:  # what it belongs to may not have been on this side until now
             self._released.append(f"{self.entity}:{link.canonical_id}@{link.system}")
+
+    def _let_go(self, place: Place) -> None:
+        self._released.append(f"{self.entity}:{place[0]}:{place[1]}")
 
     def _end(self, canonical_id: str) -> None:
         """Nothing is agreed any more about a canonical record that is none."""

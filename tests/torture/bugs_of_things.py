@@ -25,6 +25,12 @@ def survivor_unread() -> Patches:
     yield patch.object(aliases, "_strangers", lambda _session, _entity: [])
 
 
+@planted("what waits for a customer goes on once that is part of another one")
+def merged_without_a_word() -> Patches:
+    yield swap(aliases.Regrouping, "merge", lambda real: lambda self, change: (
+        real(self, change), self._released.clear()))
+
+
 @planted("what waits for a customer goes on once a tie gives it a counterpart")
 def tied_without_a_word() -> Patches:
     yield swap(aliases.Regrouping, "_keep", lambda real: lambda self, link: (

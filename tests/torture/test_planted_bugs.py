@@ -53,6 +53,7 @@ IN_SCENARIOS = {
     "landed_in_turn": "line_removed_where_it_came_from_after_two_lost_answers",
     "landed_forgotten": "line_removed_where_it_came_from_after_a_lost_answer",
     "survivor_claims_nothing": "merged_into_one_that_was_to_be_matched_in_the_crm",
+    "merged_without_a_word": "merged_where_a_match_waits_for_it_in_the_crm",
     "tied_without_a_word": "tied_to_one_that_something_waits_for_in_the_crm",
     "survivor_unread": "merged_by_a_hint_into_one_that_was_to_be_matched_in_the_crm",
     "parted_alone": "tied_and_parted_by_hand_in_the_crm",

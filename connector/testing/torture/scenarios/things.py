@@ -85,6 +85,19 @@ def merged_into_a_new_one_once_the_other_was_deleted(stage: Stage, role: Role) -
 
 
 @on_both_sides
+def merged_where_a_match_waits_for_it(stage: Stage, role: Role) -> Run:
+    there = OBJECTS[role]["customer"]
+    stage.customer(other(role), "DE7")
+    mine = stage.customer(role, "DE7")
+    stage.spoil(role, there, mine)
+    stage.agree()
+    into = stage.customer(role)
+    stage.merge(role, mine, into)
+    stage.remove(role, "customer", into)
+    return stage.sync
+
+
+@on_both_sides
 def merged_and_asked_about_before_that_was_known(stage: Stage, role: Role) -> Run:
     first, second = both_edited(stage), customer_on_both(stage)
     stage.merge(role, first[role], second[role])
