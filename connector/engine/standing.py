@@ -47,8 +47,10 @@ class Standings:
     moving: set[str] = field(default_factory=set)
 
     def of(self, external_id: str, link: Link | None) -> Standing | None:
-        """How a record stands; None where it is no concern of the other side."""
-        linked = link is not None and link.seen is not None and not link.alias
+        """How a record stands; None where it is no concern of the other side, as an alias is."""
+        if link is not None and link.alias:
+            return None
+        linked = link is not None and link.seen is not None
         return self.amiss.get(external_id) or (Standing(SyncState.IN_SYNC) if linked else None)
 
     def note(self, external_id: str, state: SyncState, reason: str) -> None:

@@ -204,5 +204,5 @@ def _packed(entity: str, decoded: object) -> object:
 
 
 def _gone(link: Link | None) -> bool:
-    """Whether a record was deleted, or is one that is never written."""
-    return link is not None and (link.seen is None or link.alias)
+    """Whether a record was deleted."""
+    return link is not None and link.seen is None

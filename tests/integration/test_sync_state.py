@@ -134,6 +134,24 @@ def test_a_quote_waits_and_says_what_for(pair: Pair, acme: dict[str, Any]) -> No
     quiet(pair)
 
 
+def test_an_alias_says_nothing_any_more(pair: Pair, acme: dict[str, Any]) -> None:
+    other = pair.crm("POST", "accounts", {"name": "Acme Berlin"})
+    pair.sync()
+    pair.crm("PATCH", f"accounts/{other['id']}", {"email": "nobody"})
+    pair.sync()
+    assert shown(pair, "accounts", other["id"])[0] == "failed"
+    pair.engine.join("customer", ("crm", other["id"]), ("crm", acme["id"]))
+    assert shown(pair, "accounts", other["id"]) == (None, None)
+    assert pair.crm("GET", f"accounts/{other['id']}")["syncedAt"] is None
+    assert shown(pair, "accounts", acme["id"]) == ("in_sync", None)
+    quiet(pair)
+    pair.engine.split("customer", ("crm", other["id"]))
+    pair.crm("PATCH", f"accounts/{other['id']}", {"email": "a@berlin.example"})
+    pair.sync()
+    assert shown(pair, "accounts", other["id"]) == ("in_sync", None)
+    quiet(pair)
+
+
 def test_what_a_user_enters_there_is_no_edit(pair: Pair, acme: dict[str, Any]) -> None:
     rev = pair.in_erp("customers")[0]["rev"]
     pair.crm("PATCH", f"accounts/{acme['id']}", {"syncState": "fine", "syncError": "none"})

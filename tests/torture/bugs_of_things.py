@@ -37,6 +37,11 @@ def tied_without_a_word() -> Patches:
         real(self, link), link.alias or self._released.pop()))
 
 
+@planted("what was told how it stands, and is an alias now, says nothing any more", tells=True)
+def alias_says_what_it_was_told() -> Patches:
+    yield patch.object(aliases.Regrouping, "_say_no_more", lambda _self: None)
+
+
 @planted("what was made for a record is parted with it")
 def parted_alone() -> Patches:
     yield patch.object(aliases, "_inseparable",

@@ -45,6 +45,7 @@ CAUGHT = {
     "snapshots_not_saved": (0, "I3"),
     "outbox_not_kept": (13, "I2"),
     "conflict_not_told": (2, "I12"),
+    "alias_says_what_it_was_told": (60, "I12"),
 }
 """By bug, the first seed from 0 that catches it, and the invariant that breaks."""
 

@@ -296,7 +296,8 @@ def _shown(world: World, uow: UnitOfWork, entity: str, conflicts: list[Conflict]
     for ext, payload in _living(world, CRM, entity).items():
         own, link = meant(entity, CRM, ext), uow.links_by_external(
             world.pair.name, entity, CRM, [ext]).get(ext)
-        true = "failed" if own in failed else "conflict" if own in asked else \
+        true = None if link is not None and link.alias else \
+            "failed" if own in failed else "conflict" if own in asked else \
             "waiting" if own in waits else "in_sync" if link is not None else None
         says = STANDING.get(payload["sync"])
         if says != true and f"{entity}:{ext}" not in unmade:
