@@ -33,7 +33,7 @@ from connector.native.crm.documents import checked_lines, work_out
 from connector.native.crm.objects import OBJECTS as CRM_OBJECTS
 from connector.native.database import dumps, loads
 from connector.native.erp.objects import OBJECTS as ERP_OBJECTS
-from connector.native.erp.rows import sums
+from connector.native.erp.sums import sums
 from connector.native.fields import check
 
 DECIMALS = {"JPY": 0, "KRW": 0, "ISK": 0, "EUR": 2, "USD": 2, "GBP": 2, "CHF": 2, "MXN": 2,
