@@ -115,6 +115,8 @@ class Entries:
         self.released.append(f"{self.entity}:{change.system}:{change.external_id}")
         self.matched.append(self.pair.canonical_id(self.entity, change.system,
                                                    change.external_id))
+        if change.deleted:  # whoever names it is to name the one that is kept in agreement
+            self.replaced[change.system].add(canonical_id)
         self.outcome(change, OutcomeKind.SKIPPED, canonical_id,
                      reason="another record of the same thing is kept in agreement")
         self.settled.append(change.id)
@@ -201,8 +203,11 @@ class Entries:
         self.session.saving(uow)
 
     def _take_up_children(self, uow: UnitOfWork) -> None:
-        """Let those that name a record by the ID of the deleted one it replaces be read again."""
+        """Let those that name a record by the ID of the deleted one it replaces be read again; what
+        was seen of them may name what the record was before it became part of this one."""
+        became = uow.redirects(self.pair.name) if self.replaced else {}
         for system, replaced in self.replaced.items():
+            replaced.update([old for old, now in became.items() if now in replaced])
             for child in self.pair.entities:
                 if self.entity in ENTITIES[child].parents:
                     self.received.extend(
