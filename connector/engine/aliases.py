@@ -16,6 +16,7 @@ from connector.domain.entities import ENTITIES, unreferenced
 from connector.domain.records import Change, Link, RemoteRecord, Snapshot
 from connector.engine.entries import LIVE, Entries
 from connector.engine.known import Planned
+from connector.engine.places import take_back
 from connector.engine.reread import read, reread
 from connector.engine.session import Session
 from connector.errors import RunFailed
@@ -293,7 +294,8 @@ class Regrouping:
                              for system, external_id in sorted(self.again)]
         entries.received += self._again_below
         entries.snapshots += self._agreed_below
-        self._say_no_more()
+        take_back(self.uow, self.pair, self.entity, [
+            link for place in self._changed if (link := self._links[place]).alias])
         self.uow.remove_snapshots(self.pair.name, self.entity, sorted(self._ended))
         entries.closed.update({c.id: "its record became part of another" for c in
                                self.uow.conflicts(self.pair.name, entity=self.entity,
@@ -310,17 +312,6 @@ class Regrouping:
         self._let_go(place)
         if not link.alias:  # what it belongs to may not have been on this side until now
             self._released.append(f"{self.entity}:{link.canonical_id}@{link.system}")
-
-    def _say_no_more(self) -> None:
-        """What was told how it stands, and is an alias now, is to say nothing any more."""
-        living = [link for place in self._changed
-                  if (link := self._links[place]).alias and link.seen is not None]
-        for side in self.pair.sides:
-            aliases = [link.external_id for link in living if link.system == side.system]
-            if aliases and side.mappings[self.entity].state:
-                told = self.uow.told(self.pair.name, self.entity, side.system, aliases)
-                self.uow.to_tell(self.pair.name, [
-                    (self.entity, side.system, ext) for ext in sorted(told)], anew=True)
 
     def _let_go(self, place: Place) -> None:
         self._released.append(f"{self.entity}:{place[0]}:{place[1]}")

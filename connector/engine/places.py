@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 import structlog
@@ -51,6 +51,16 @@ def let_be_told(uow: UnitOfWork, pair: Pair, entity: str, links: Iterable[Link],
         uow.to_tell(pair.name, [
             (entity, link.system, link.external_id) for link in links
             if link.system in telling and not link.alias and link.seen is not None], anew=anew)
+
+
+def take_back(uow: UnitOfWork, pair: Pair, entity: str, aliases: Collection[Link]) -> None:
+    """Let living aliases that were told how they stand say nothing any more."""
+    for side in pair.sides:
+        living = [link.external_id for link in aliases
+                  if link.system == side.system and link.seen is not None]
+        if living and side.mappings[entity].state:
+            told = uow.told(pair.name, entity, side.system, living)
+            uow.to_tell(pair.name, [(entity, side.system, ext) for ext in sorted(told)], anew=True)
 
 
 def agrees(work: Work) -> bool:
