@@ -205,9 +205,8 @@ class Entries:
     def _take_up_children(self, uow: UnitOfWork) -> None:
         """Let those that name a record by the ID of the deleted one it replaces be read again; what
         was seen of them may name what the record was before it became part of this one."""
-        became = uow.redirects(self.pair.name) if self.replaced else {}
         for system, replaced in self.replaced.items():
-            replaced.update([old for old, now in became.items() if now in replaced])
+            replaced.update(uow.redirected_to(self.pair.name, replaced))
             for child in self.pair.entities:
                 if self.entity in ENTITIES[child].parents:
                     self.received.extend(

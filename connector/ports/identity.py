@@ -88,6 +88,10 @@ class Identity(Protocol):
         """What became of each canonical ID that is none any more; few, for merges are rare."""
         ...
 
+    def redirected_to(self, pair: str, canonical_ids: Collection[str]) -> set[str]:
+        """The canonical IDs that became one of these."""
+        ...
+
     def redirect(self, pair: str, entity: str, canonical_id: str, became: str | None) -> None:
         """Let whoever names `canonical_id` mean `became` from now on, claims too; None ends
         that."""

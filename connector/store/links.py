@@ -36,6 +36,8 @@ _SNAPSHOTS = Among(select(snapshots.c.canonical_id, snapshots.c.record).where(
     *same(snapshots.c.pair, snapshots.c.entity)), snapshots.c.canonical_id)
 _CLAIMS = Among(select(claims.c.match_key, claims.c.canonical_id).where(
     *same(claims.c.pair, claims.c.entity)), claims.c.match_key)
+_REDIRECTED = Among(select(redirects.c.canonical_id).where(*same(redirects.c.pair)),
+                    redirects.c.became)
 
 
 class LinkRows(Rows):
@@ -137,6 +139,9 @@ class LinkRows(Rows):
         query = select(redirects.c.canonical_id, redirects.c.became).where(
             redirects.c.pair == pair)
         return {row[0]: row[1] for row in self.connection.execute(query)}
+
+    def redirected_to(self, pair: str, canonical_ids: Collection[str]) -> set[str]:
+        return {row[0] for row in self.where_in(_REDIRECTED, canonical_ids, pair=pair)}
 
     def redirect(self, pair: str, entity: str, canonical_id: str, became: str | None) -> None:
         self.connection.execute(delete(redirects).where(

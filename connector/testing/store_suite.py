@@ -408,6 +408,8 @@ class StoreSuite(LedgerSuite, LeaseSuite, HintSuite, MeterSuite, PartitionSuite,
             uow.redirect(P, E, "2", "3")
             assert uow.redirects(P) == {"1": "3", "2": "3"}
             assert uow.redirects("other") == {}
+            assert uow.redirected_to(P, ["3", "9"]) == {"1", "2"}
+            assert uow.redirected_to(P, ["1"]) == uow.redirected_to("other", ["3"]) == set()
             assert uow.claims(P, E, ["k", "other"]) == {"k": "3", "other": "9"}
             uow.redirect(P, E, "3", "1")  # the other way round: no circle
             assert uow.redirects(P) == {"2": "1", "3": "1"}
