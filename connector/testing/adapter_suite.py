@@ -6,165 +6,36 @@ its back, as a user of the system does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
-from connector.domain.records import (
-    Batch,
-    Hint,
-    Intent,
-    Operation,
-    Page,
-    RemoteRecord,
-    WriteResult,
-    WriteStatus,
-)
+from connector.domain.records import Operation, Page, WriteStatus
 from connector.domain.values import FieldType
-from connector.errors import AccessDenied, CursorExpired, DeliveryRefused, SystemUnreachable
-from connector.ports import Adapter
+from connector.errors import AccessDenied, CursorExpired, SystemUnreachable
+from connector.testing.adapter_world import (
+    AdapterWorld,
+    batch,
+    change,
+    create,
+    ids,
+    intent,
+    moment,
+    one,
+    pull,
+    texts,
+    written,
+)
+from connector.testing.webhook_suite import WebhookSuite
 
 _MADE = {Operation.CREATE: WriteStatus.CREATED, Operation.UPDATE: WriteStatus.UPDATED}
-
 
 LONG_TEXT = "x" * 4000
 """4,000 characters."""
 
 
-@dataclass(frozen=True, slots=True)
-class AdapterWorld:
-    """A system to prove an adapter on, without records at first.
-
-    `payload(n)` is a new record's payload, each n another one; let the adapter read pages of about
-    three records. `text_field`, `long_text_field` (which takes 4,000 characters and null) and
-    `decimal_field` name fields of it, `decimal_values` what a Decimal is written as. `invalid` is
-    a payload that the system refuses. `late` begins an edit in a transaction that is open until
-    the returned call is made. `wrong_credentials` and `unreachable` are adapters that can't get
-    in. Where the system sends webhooks, `event` is the body it sends about a record, and `sign` the
-    headers it sends a body with at an instant.
-    """
-
-    adapter: Adapter
-    object_name: str
-    payload: Callable[[int], dict[str, Any]]
-    text_field: str
-    edit: Callable[[str, Mapping[str, Any]], Any]
-    delete: Callable[[str], Any]
-    decimal_field: str = ""
-    decimal_values: Sequence[Any] = ()
-    long_text_field: str = ""
-    invalid: Mapping[str, Any] | None = None
-    late: Callable[[str, Mapping[str, Any]], Callable[[], Any]] | None = None
-    wrong_credentials: Adapter | None = None
-    unreachable: Adapter | None = None
-    event: Callable[[str], bytes] | None = None
-    sign: Callable[[bytes, datetime], Mapping[str, str]] | None = None
-
-
-def intent(n: int, payload: Mapping[str, Any], operation: Operation = Operation.CREATE, *,
-           record: RemoteRecord | None = None) -> Intent:
-    """An intent for the n-th record, or for one that is there."""
-    return Intent(f"{operation}:{n}", "thing", str(n), "system", operation, payload, {},
-                  f"other:{n}", record.external_id if record else None,
-                  record.version if record else None)
-
-
-def batch(world: AdapterWorld, intents: Sequence[Intent], key: str = "key") -> Batch:
-    """A batch of intents of one operation."""
-    return Batch(key, world.object_name, intents[0].operation, tuple(intents))
-
-
-def create(world: AdapterWorld, *numbers: int) -> list[RemoteRecord]:
-    """Records made through the adapter."""
-    size = world.adapter.capabilities.write_batch
-    made = []
-    for start in range(0, len(numbers), size):
-        some = numbers[start:start + size]
-        results = world.adapter.write(batch(
-            world, [intent(n, world.payload(n)) for n in some], f"create {some[0]}"))
-        made += [_record(r) for r in results]
-    return made
-
-
-def change(world: AdapterWorld, record: RemoteRecord, changes: Mapping[str, Any],
-           key: str = "change") -> WriteResult:
-    """One change made through the adapter."""
-    (result,) = world.adapter.write(batch(
-        world, [intent(0, changes, Operation.UPDATE, record=record)], key))
-    return result
-
-
-def _record(result: WriteResult) -> RemoteRecord:
-    assert result.record is not None, result.error
-    return result.record
-
-
-def moment(record: RemoteRecord) -> datetime:
-    """When a record was last changed, which it has to tell, in UTC."""
-    assert record.changed_at is not None
-    assert record.changed_at.utcoffset() == timedelta(0)
-    return record.changed_at
-
-
-def pull(world: AdapterWorld, cursor: str | None = None) -> list[Page]:
-    """All pages since a cursor."""
-    return list(world.adapter.pull(world.object_name, cursor))
-
-
-def texts(world: AdapterWorld, pages: Sequence[Page]) -> set[str]:
-    """What stands in the text field of the records in pages."""
-    return {record.payload[world.text_field] for page in pages for record in page.records}
-
-
-def one(world: AdapterWorld, external_id: str) -> RemoteRecord:
-    """A record as it is now."""
-    return world.adapter.get(world.object_name, [external_id])[external_id]
-
-
-def ids(pages: Sequence[Page]) -> list[str]:
-    """The external IDs in pages."""
-    return [record.external_id for page in pages for record in page.records]
-
-
-SIGNED_AT = datetime(2026, 1, 5, 8, tzinfo=UTC)
-UNREADABLE = (b"", b"{}", b"[]", b"null", b"7", b'"x"', b"\xff\xfe", b"{" * 10_000, b"[" * 200_000,
-              b'{"id": "1"}', b'{"data": []}', b'{"data": {"id": null, "object": 7}}',
-              b'{"id": "\\ud800", "object": "x\\u0000"}', b'{"id": 1e999}', b"9" * 5000)
-"""Bodies that name no record."""
-UNREADABLE_HEADERS = ("", " ", ",", "=", "v1", "v1,", "v1,!", "t=", "t=,v1=", "t=1,v1=00", "\u00e9",
-                      "9" * 5000, "-1", "1e9", "\ud800", "\u0661", "t=\u0661,v1=00", "99999999999")
-"""What a header of a delivery may hold, and shouldn't."""
-
-
-def deliver(world: AdapterWorld, external_id: str) -> tuple[dict[str, str], bytes]:
-    """The headers and the body of a delivery about a record, as they are received; skips the test
-    where the system sends none."""
-    if world.event is None or world.sign is None:
-        pytest.skip("the system sends no webhooks")
-    body = world.event(external_id)
-    return received(world.sign(body, SIGNED_AT)), body
-
-
-def received(headers: Mapping[str, str]) -> dict[str, str]:
-    """Headers as they are received: their names in lower case."""
-    return {name.lower(): value for name, value in headers.items()}
-
-
-def refused(world: AdapterWorld, headers: Mapping[str, str], body: bytes,
-            late: timedelta = timedelta(0)) -> bool:
-    """Whether a delivery is refused, in the one way there is for that."""
-    try:
-        world.adapter.parse_webhook(headers, body, SIGNED_AT + late)
-    except DeliveryRefused:
-        return True
-    return False
-
-
-class AdapterSuite:
+class AdapterSuite(WebhookSuite):
     """One test for each promise."""
 
     def test_preparing_adds_nothing_that_is_there(self, world: AdapterWorld) -> None:
@@ -244,7 +115,7 @@ class AdapterSuite:
         world.edit(made.external_id, {world.text_field: "edited"})
         edited = one(world, made.external_id)
         assert edited.version != made.version
-        changed = _record(change(world, edited, {world.text_field: "changed"}))
+        changed = written(change(world, edited, {world.text_field: "changed"}))
         assert changed.version not in (made.version, edited.version)
         assert one(world, made.external_id).version == changed.version
         assert {r.version for page in pull(world) for r in page.records} == {changed.version}
@@ -262,13 +133,13 @@ class AdapterSuite:
         edited = next(r for page in pull(world) for r in page.records
                       if r.external_id == made.external_id)
         assert moment(edited) == moment(one(world, made.external_id)) > at
-        changed = _record(change(world, edited, {world.text_field: "changed"}))
+        changed = written(change(world, edited, {world.text_field: "changed"}))
         assert moment(changed) == moment(one(world, made.external_id)) > moment(edited)
         assert moment(one(world, other.external_id)) == moment(other) < moment(edited)
 
     def test_a_change_leaves_other_fields_alone(self, world: AdapterWorld) -> None:
         (made,) = create(world, 1)
-        changed = _record(change(world, made, {world.text_field: "changed"}))
+        changed = written(change(world, made, {world.text_field: "changed"}))
         kept = set(world.payload(1)) - {world.text_field}
         assert {name: changed.payload[name] for name in kept} \
             == {name: made.payload[name] for name in kept}
@@ -283,7 +154,7 @@ class AdapterSuite:
 
     def test_a_create_returns_the_record_with_its_reference(self, world: AdapterWorld) -> None:
         (result,) = world.adapter.write(batch(world, [intent(1, world.payload(1))]))
-        record = _record(result)
+        record = written(result)
         assert result.status is WriteStatus.CREATED
         assert record.external_id
         assert record.version
@@ -292,8 +163,8 @@ class AdapterSuite:
 
     def test_a_repeated_create_makes_no_second_record(self, world: AdapterWorld) -> None:
         once = batch(world, [intent(n, world.payload(n)) for n in (1, 2)], "the same")
-        first = [_record(r).external_id for r in world.adapter.write(once)]
-        again = [_record(r).external_id for r in world.adapter.write(once)]
+        first = [written(r).external_id for r in world.adapter.write(once)]
+        again = [written(r).external_id for r in world.adapter.write(once)]
         assert first == again
         assert set(ids(pull(world))) == set(first)
 
@@ -306,7 +177,7 @@ class AdapterSuite:
         assert [r.status for r in results] == [WriteStatus.CREATED, WriteStatus.REJECTED,
                                                WriteStatus.CREATED]
         assert results[1].error
-        assert [_record(results[i]).payload[world.text_field] for i in (0, 2)] \
+        assert [written(results[i]).payload[world.text_field] for i in (0, 2)] \
             == [world.payload(n)[world.text_field] for n in (1, 3)]
 
     def test_a_record_that_is_not_there_is_told(self, world: AdapterWorld) -> None:
@@ -349,7 +220,7 @@ class AdapterSuite:
         world.delete(made.external_id)
         assert world.adapter.find(world.object_name, ["other:1"]) == {}
         (result,) = world.adapter.write(batch(world, [intent(1, world.payload(1))], "again"))
-        anew = _record(result)
+        anew = written(result)
         assert result.status is WriteStatus.CREATED
         assert anew.external_id != made.external_id
         assert one(world, anew.external_id).reference == "other:1"
@@ -358,7 +229,7 @@ class AdapterSuite:
         (made,) = create(world, 1)
         texts = "Żółć 日本 \U0001f600 'x' \"y\" <z>", "x" * 200, "a\nb\tc", "NO", "007"
         for n, text in enumerate(texts):
-            made = _record(change(world, made, {world.text_field: text}, f"change {n}"))
+            made = written(change(world, made, {world.text_field: text}, f"change {n}"))
             assert one(world, made.external_id).payload[world.text_field] == text
 
     def test_long_text_empty_text_and_null_survive(self, world: AdapterWorld) -> None:
@@ -366,7 +237,7 @@ class AdapterSuite:
             pytest.skip("the object holds no such text")
         (made,) = create(world, 1)
         for n, text in enumerate((LONG_TEXT, "", "short", None)):
-            made = _record(change(world, made, {world.long_text_field: text}, f"change {n}"))
+            made = written(change(world, made, {world.long_text_field: text}, f"change {n}"))
             now = one(world, made.external_id).payload[world.long_text_field]
             assert now == text or (not text and not now)
 
@@ -376,7 +247,7 @@ class AdapterSuite:
         (made,) = create(world, 1)
         for value in world.decimal_values:
             result = change(world, made, {world.decimal_field: value}, f"to {value}")
-            made = _record(result)
+            made = written(result)
             for given in (made, one(world, made.external_id)):
                 assert not isinstance(given.payload[world.decimal_field], float)
                 assert Decimal(given.payload[world.decimal_field]) == Decimal(value)
@@ -408,43 +279,3 @@ class AdapterSuite:
                                                         for n in (1, 2)]))
         assert [r.status for r in results] == [WriteStatus.RETRY] * 2
         assert all(r.error for r in results)
-
-    def test_a_delivery_names_the_record_that_changed(self, world: AdapterWorld) -> None:
-        headers, body = deliver(world, "17")
-        delivery = world.adapter.parse_webhook(headers, body, SIGNED_AT)
-        assert delivery.hints == (Hint(world.object_name, "17"),)
-        for late in (timedelta(minutes=4), timedelta(minutes=-4)):
-            assert world.adapter.parse_webhook(headers, body, SIGNED_AT + late) == delivery
-
-    def test_a_delivery_is_told_from_another_one(self, world: AdapterWorld) -> None:
-        one, other = (world.adapter.parse_webhook(*deliver(world, "17"), SIGNED_AT)
-                      for _ in range(2))
-        assert one.id
-        assert one.id != other.id
-
-    def test_a_forged_delivery_is_refused(self, world: AdapterWorld) -> None:
-        headers, body = deliver(world, "17")
-        _, other_body = deliver(world, "18")
-        assert refused(world, headers, other_body)
-        assert refused(world, headers, body + b" ")
-        assert refused(world, {}, body)
-        changed = [{**headers, name: "".join(sorted(value))} for name, value in headers.items()]
-        cut = [{**headers, name: value[:-1]} for name, value in headers.items()]
-        assert any(refused(world, some, body) for some in changed)
-        assert any(refused(world, some, body) for some in cut)
-
-    def test_a_stale_delivery_is_refused(self, world: AdapterWorld) -> None:
-        headers, body = deliver(world, "17")
-        for late in (timedelta(minutes=6), timedelta(minutes=-6), timedelta(days=300)):
-            assert refused(world, headers, body, late)
-
-    def test_an_unreadable_delivery_is_refused(self, world: AdapterWorld) -> None:
-        headers, body = deliver(world, "17")
-        assert world.sign is not None
-        for unreadable in UNREADABLE:
-            signed = received(world.sign(unreadable, SIGNED_AT))
-            assert refused(world, signed, unreadable), unreadable[:40]
-        for value in UNREADABLE_HEADERS:
-            assert refused(world, dict.fromkeys(headers, value), body), value[:40]
-            for name in headers:  # one that isn't signed may be taken as it is
-                refused(world, {**headers, name: value}, body)

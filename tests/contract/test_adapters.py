@@ -28,7 +28,8 @@ from connector.domain.records import Intent, WriteResult, WriteStatus
 from connector.errors import AccessDenied, ConnectorError, SystemUnreachable
 from connector.native import crm, erp
 from connector.native.serving import free_port, running
-from connector.testing.adapter_suite import AdapterSuite, AdapterWorld
+from connector.testing.adapter_suite import AdapterSuite
+from connector.testing.adapter_world import AdapterWorld
 from connector.testing.clock import VirtualClock
 from connector.testing.hostile import CAUGHT_BY
 

@@ -56,7 +56,7 @@ from connector.native.erp.app import FILTERS as ERP_FILTERS
 from connector.native.erp.objects import OBJECTS as ERP_OBJECTS
 from connector.native.faults import CALLS, HOOKS, Fault
 from connector.ports import Adapter
-from connector.testing.adapter_suite import AdapterWorld
+from connector.testing.adapter_world import AdapterWorld
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"

@@ -30,7 +30,8 @@ from connector.mapping.compiled import Mapping as Compiled
 from connector.mapping.load import load_mappings
 from connector.mapping.transforms import REGISTRY
 from connector.native.serving import free_port
-from connector.testing.adapter_suite import AdapterSuite, AdapterWorld
+from connector.testing.adapter_suite import AdapterSuite
+from connector.testing.adapter_world import AdapterWorld
 from connector.testing.clock import VirtualClock
 from tests.between import between
 from tests.real.bottlecrm.server import BottleServer

@@ -24,7 +24,8 @@ from connector.domain.records import (
     WriteStatus,
 )
 from connector.native.serving import free_port
-from connector.testing.adapter_suite import AdapterSuite, AdapterWorld, change, create, one
+from connector.testing.adapter_suite import AdapterSuite
+from connector.testing.adapter_world import AdapterWorld, change, create, one
 from tests.between import between
 from tests.real.tryton.clerk import Clerk
 from tests.real.tryton.conftest import adapter
