@@ -237,15 +237,21 @@ class Gathering:
 
     def _holder(self, role: Role, canonical_id: str) -> str | None:
         """The external ID by which a canonical record is linked in a role, or will be; one that
-        was deleted holds no place."""
+        was deleted holds no place, unless it is back."""
         system = self.pair.side(role).system
         for link in self.known.claimed.get(canonical_id, ()):
-            if link.system == system and not link.alias and link.seen is not None:
+            if link.system == system and not link.alias and (
+                    link.seen is not None or self._is_back(link)):
                 return link.external_id
         group = self.groups.get(canonical_id)
         if group is not None and role in group.sides:
             return group.sides[role].external_id
         return self.known.planned.holders.get((self.entity, canonical_id, system))
+
+    def _is_back(self, link: Link) -> bool:
+        """Whether this batch has a deleted record again, before or after who asks."""
+        change = self.known.changes.get((link.system, link.external_id))
+        return change is not None and change.id in self.records
 
     def _complete(self) -> None:
         """Add to each group what is known of it: the other side, the base, the conflicts."""

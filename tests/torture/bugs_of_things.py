@@ -75,6 +75,11 @@ def tie_answers_every_question() -> Patches:
     yield patch.object(entries, "AMBIGUOUS", ANY)
 
 
+@planted("the place of a deleted record that is back is not given to another one")
+def back_overlooked() -> Patches:
+    yield patch.object(Gathering, "_is_back", lambda *_: False)
+
+
 @planted("it is asked whose a record is that refers to one of the parted")
 def parted_with_what_refers_to_it() -> Patches:
     yield patch.object(aliases.Regrouping, "_ask_whose", lambda *_: None)

@@ -24,6 +24,7 @@ _AMOUNTS = {"credit_limit", "total", "quantity", "unit_price"}
 
 def broken(world: World) -> list[str]:
     """What does not hold, each with the number of the invariant."""
+    world.settle_doubts()
     found, waiting = list(world.violations), _waiting(world)
     with world.store.begin() as uow:
         conflicts = uow.conflicts(world.pair.name, states=_EVERY)

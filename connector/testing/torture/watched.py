@@ -17,10 +17,10 @@ READING = frozenset({
     "hold_lease", "cursors", "pending", "inbox_by_external", "inbox_versions", "inbox_by_match_key",
     "unkeyed", "stake", "inbox_counts", "links_by_external", "links_by_canonical", "versions",
     "living", "canonical_ids", "external_ids", "snapshots", "claims", "unsettled_batches", "runs",
-    "history", "merges", "redirects", "conflicts", "conflict", "dead_versions", "dead_attempts",
-    "dead_by_match_key", "due_dead_letters", "dead_letters", "dead_letter", "requests", "is_free",
-    "within", "inbox_after", "partition_state", "partition_states", "counts", "untold", "told",
-    "parked", "unsettled", "unsettled_payloads"})
+    "history", "merges", "redirects", "redirected_to", "conflicts", "conflict", "dead_versions",
+    "dead_attempts", "dead_by_match_key", "due_dead_letters", "dead_letters", "dead_letter",
+    "requests", "is_free", "within", "inbox_after", "partition_state", "partition_states", "counts",
+    "untold", "told", "parked", "unsettled", "unsettled_payloads"})
 """What a unit of work is asked without changing anything."""
 
 

@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import and_, or_, select
+
 from connector.adapters.memory import MemorySettings, Row
 from connector.domain.policies import CRM, ERP, EntityPolicy, Role, other
 from connector.engine.fan_out import Division
@@ -20,6 +22,7 @@ from connector.engine.session import LEASE_TTL
 from connector.mapping.load import load_mappings
 from connector.mapping.transforms import REGISTRY
 from connector.ports import UnitOfWork
+from connector.store.tables import links
 from connector.store.unit_of_work import SqlStore
 from connector.testing.clock import VirtualClock
 from connector.testing.torture.company import (
@@ -69,6 +72,7 @@ class World:
         self.spoiled: set[tuple[Role, str, str]] = set()
         self.unmet: set[tuple[Role, str, str]] = set()  # deleted before the connector knew of them
         self.distinct: set[tuple[Role, str]] = set()  # customers that none is the same as, as said
+        self.doubtful: dict[tuple[Role, str], set[str]] = {}  # may be, of the other side's
         self.parted = False  # whether a record of our making may stand by itself, as a person said
         self.violations: list[str] = []
         self.overtaken = False
@@ -176,7 +180,7 @@ class World:
 
     def _take_a_known_number(self, role: Role, into: str) -> None:
         """Whoever merges into a customer that the connector doesn't know yet says that it is none
-        of those which have its number on the other side."""
+        of those which have its number on the other side and are known before it is."""
         number = self.systems[role].objects[OBJECTS[role]["customer"]][into].payload[VAT[role]]
         alike = [row.external_id for row in self.rows(other(role), OBJECTS[other(role)]["customer"])
                  if row.payload[VAT[other(role)]] == number]
@@ -184,6 +188,8 @@ class World:
             known = uow.canonical_ids(self.pair.name, "customer", role, [into])
             if not known and uow.canonical_ids(self.pair.name, "customer", other(role), alike):
                 self.distinct.add((role, into))
+            elif not known:
+                self.doubtful[role, into] = set(alike)
 
     def spoil(self, role: Role, object: str, external_id: str) -> None:
         """Somebody enters what nobody can read."""
@@ -244,6 +250,7 @@ class World:
         """Whether a reference is that of a customer which a person has told apart, or of another
         record of it."""
         role, _, external_id = reference.partition(":")
+        self.settle_doubts()
         with self.store.begin() as uow:
             own = uow.canonical_ids(self.pair.name, "customer", role, [external_id])
             return (role, external_id) in self.distinct or any(
@@ -253,6 +260,21 @@ class World:
         """Whether one of the records of a customer was told apart from the others by a person."""
         tied = uow.links_by_canonical(self.pair.name, "customer", [canonical_id])[canonical_id]
         return any((link.system, link.external_id) in self.distinct for link in tied)
+
+    def settle_doubts(self) -> None:
+        """Count those in that a person has told apart from one which the connector came to know
+        before it knew them."""
+        for (role, external_id), alike in list(self.doubtful.items()):
+            with self.store.engine.connect() as connection:
+                known = [row.external_id for row in connection.execute(
+                    select(links.c.external_id).where(links.c.entity == "customer", or_(
+                        and_(links.c.system == role, links.c.external_id == external_id),
+                        and_(links.c.system == other(role), links.c.external_id.in_(alike)),
+                    )).order_by(links.c.id))]
+            if external_id in known:
+                del self.doubtful[role, external_id]
+            if external_id in known[1:]:
+                self.distinct.add((role, external_id))
 
     def _known(self, role: Role, number: str) -> Iterator[str]:
         """The customers with this VAT number that a user made, that were read as they stand, and

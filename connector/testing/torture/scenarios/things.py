@@ -9,7 +9,7 @@ from contextlib import suppress
 from connector.domain.policies import CRM, ERP, Role, other
 from connector.domain.records import Change
 from connector.errors import RunFailed, SystemUnreachable
-from connector.testing.torture.company import OBJECTS
+from connector.testing.torture.company import OBJECTS, VAT
 from connector.testing.torture.scenarios.registry import (
     Run,
     both_edited,
@@ -148,6 +148,19 @@ def back_beside_one_that_is_asked_about(stage: Stage, role: Role) -> Run:
     stage.agree()
     stage.undelete(role, OBJECTS[role]["customer"], first[role])
     stage.at_rest["I1: a question was settled, and nobody has answered it"] = lambda: \
+        stage.conflict() is not None
+    return stage.sync
+
+
+@on_both_sides
+def back_beside_a_new_one_with_its_number(stage: Stage, role: Role) -> Run:
+    both = customer_on_both(stage, role)
+    object = OBJECTS[role]["customer"]
+    stage.remove(role, "customer", both[role])
+    stage.agree()
+    stage.customer(role, stage.systems[role].objects[object][both[role]].payload[VAT[role]])
+    stage.undelete(role, object, both[role])
+    stage.at_rest["I2: of two with one number, none is asked about"] = lambda: \
         stage.conflict() is not None
     return stage.sync
 
