@@ -20,6 +20,7 @@ from connector.domain.records import Change, Link, RemoteRecord, Snapshot
 from connector.engine.entries import LIVE
 from connector.engine.group import Group, Seen
 from connector.engine.known import Planned
+from connector.engine.orphans import note_orphaned
 from connector.engine.pair import Side
 from connector.engine.plan import decide
 from connector.engine.present import in_canonical_words
@@ -203,7 +204,10 @@ class _Comparison:
                 if not asked:
                     yield from self._alone(side, link)
             elif side.role == CRM:
-                yield from self._unequal(link, both, snapshots.get(link.canonical_id), asked)
+                agreed = snapshots.get(link.canonical_id)
+                group = self._group(link.canonical_id, both, agreed, asked)
+                note_orphaned(uow, self.pair, [group], Planned())
+                yield from self._unequal(group, asked)
 
     def _busy(self, uow: UnitOfWork, links: Iterable[Link]) -> Collection[str]:
         """The canonical IDs of which a record waits in the inbox, is parked, or was just found to
@@ -225,9 +229,7 @@ class _Comparison:
             yield Drifted(DriftKind.ALONE, self.entity, side.role, link.external_id,
                           f"it has no counterpart in the {other(side.role)}")
 
-    def _unequal(self, link: Link, links: Sequence[Link], snapshot: Snapshot | None,
-                 asked: Sequence[Conflict]) -> Iterator[Drifted]:
-        group = self._group(link.canonical_id, links, snapshot, asked)
+    def _unequal(self, group: Group, asked: Sequence[Conflict]) -> Iterator[Drifted]:
         if any(seen.record is None for seen in group.sides.values()):
             return
         try:

@@ -44,7 +44,6 @@ class Entries:
         self.waits: dict[int, str] = {}
         self.claims: dict[str, str] = {}
         self.released: list[str] = []
-        self.ended: list[Group] = []
         self.matched: list[str] = []
         self.closed: dict[int, str] = {}
         self.carried: set[str] = set()  # canonical IDs of what was written, on either side
@@ -189,10 +188,6 @@ class Entries:
                 if c.kind == AMBIGUOUS})
         if self.closed:
             uow.settle_conflicts(pair, self.entity, self.closed)
-        for group in self.ended:
-            for role, seen in group.sides.items():
-                uow.remove_links(pair, self.entity, self.pair.side(role).system,
-                                 [seen.external_id])
         uow.add_outcomes(pair, self.session.run_id, now, self.outcomes)
         uow.settle_batches(pair, self.batches)
         becomes = self.rules.policy.becomes

@@ -19,6 +19,7 @@ from connector.engine.first_contact import FirstContact, Unreadable
 from connector.engine.group import Group, Seen, title
 from connector.engine.known import Known, Planned, references
 from connector.engine.match import Ambiguous
+from connector.engine.orphans import note_orphaned
 from connector.engine.pair import Pair, Side
 from connector.errors import ParentMissing, RecordFailed
 from connector.ports import UnitOfWork
@@ -261,6 +262,7 @@ class Gathering:
             self.known.by_canonical.update(
                 self.uow.links_by_canonical(self.pair.name, self.entity, unseen))
         self._load_state()
+        note_orphaned(self.uow, self.pair, self.groups.values(), self.known.planned)
         self._count_refusals()
 
     def _count_refusals(self) -> None:

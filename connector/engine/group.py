@@ -37,7 +37,8 @@ class Group:
     in whose place another record has come. On the sides in `deleted_now` the record was there
     until now, on those in `came_back` it was deleted and is there again, on those in `unarchived`
     it was inactive and is in use again. `stale` are the fields, by side, that name a deleted
-    record whose place another one took."""
+    record whose place another one took, `orphaned` those in which the sides name different things,
+    one of which stands nowhere any more."""
 
     entity: str
     canonical_id: str
@@ -53,6 +54,7 @@ class Group:
     came_back: set[Role] = field(default_factory=set)
     unarchived: set[Role] = field(default_factory=set)
     stale: dict[Role, frozenset[str]] = field(default_factory=dict)
+    orphaned: set[str] = field(default_factory=set)
     held: set[str] = field(default_factory=set)  # paths at which an undo is making a difference
     depth: int = 0  # how many writes in a row followed from each other's results
 
@@ -152,4 +154,3 @@ class Work:
     writes: dict[Role, Write] = field(default_factory=dict)
     base: dict[str, Any] | None = None
     asks: str = ""  # names the change that the ERP is asked for
-    ends: bool = False  # the links go: the record was deleted and is no longer followed

@@ -175,8 +175,7 @@ class Keeping(Outcomes):
         group, agreed_before = work.group, work.group.base
         base = dict(work.base) if work.base is not None else None
         # what both sides work out by themselves is compared whatever they answer
-        refusal, as_told = "", (len(group.sides) == 2 and not work.ends
-                                and not self.rules.computed)
+        refusal, as_told = "", len(group.sides) == 2 and not self.rules.computed
         for role, (intent, result) in results.items():
             before = group.sides.get(role)
             decoded = self._seen_after(work, role, intent, result)
@@ -206,8 +205,6 @@ class Keeping(Outcomes):
             self.snapshots.append(Snapshot(self.entity, group.canonical_id,
                                            pack(ENTITIES[self.entity], base)))
         self._close_conflicts(work, follow)
-        if work.ends:
-            self.ended.append(group)
         if follow is not None:
             self.next.append(follow)
         derived = any(change.derived_from for change in group.changes)
@@ -246,10 +243,10 @@ class Keeping(Outcomes):
         """The work that a result calls for: it differs from what was sent."""
         group = work.group
         sides = {role: seen for role, seen in group.sides.items() if not seen.virtual}
-        if work.ends or any(seen.record is None for seen in sides.values()):
+        if any(seen.record is None for seen in sides.values()):
             return None
         again = Group(self.entity, group.canonical_id, base, sides, linked=set(sides),
-                      held=group.holds, depth=group.depth + 1)
+                      held=group.holds, orphaned=group.orphaned, depth=group.depth + 1)
         try:
             follow = decide(self.rules, again)
         except RecordFailed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
@@ -75,6 +75,14 @@ class Rules:
                            policy=FieldPolicy(conflict="prefer_erp"))
         return self._with(ruled, lambda rule: CRM in rule.writable
                           and rule.policy.direction != "create_only" and rule.name != "remark")
+
+    def asking(self, names: Collection[str]) -> Rules:
+        """The rules where a person is to be asked about these header fields, as far as either
+        side takes what he says."""
+        return replace(self, header={
+            name: replace(rule, policy=FieldPolicy())
+            if name in names and len(rule.writable) == 2 else rule
+            for name, rule in self.header.items()})
 
     def _with(self, ruled: Callable[[Rule], Rule], wanted: Callable[[Rule], bool]) -> Rules:
         def some(rules: Mapping[str, Rule]) -> dict[str, Rule]:

@@ -65,5 +65,5 @@ def take_back(uow: UnitOfWork, pair: Pair, entity: str, aliases: Collection[Link
 
 def agrees(work: Work) -> bool:
     """Whether nobody is asked any more once a work is done."""
-    return not work.asks and not work.ends and not any(
+    return not work.asks and not any(
         not conflict.settled_by for action in work.actions for conflict in action.conflicts)

@@ -27,10 +27,7 @@ def decide(rules: Rules, group: Group) -> Work:
 def _alone(rules: Rules, group: Group, role: Role, seen: Seen) -> Work:
     """A record without a counterpart."""
     if seen.record is None:
-        work = only(group, ActionKind.SKIP, f"deleted in the {role} before it had a counterpart")
-        # What another document became stays known: that one would become it a second time.
-        work.ends = not _made_from_another(rules, group.base or {})
-        return work
+        return only(group, ActionKind.SKIP, f"deleted in the {role} before it had a counterpart")
     born_in = rules.policy.born_in
     made = seen.virtual or _made_from_another(rules, seen.record)
     if born_in not in ("either", role) and not made:

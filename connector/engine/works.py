@@ -55,8 +55,9 @@ def agreement(rules: Rules, group: Group, revived: Mapping[Role, str] | None = N
     """What brings both present sides into agreement; an inactive side that is `revived` is
     active again, for the reason given."""
     sides = {role: _as_active(group, role, role in (revived or {})) for role in (CRM, ERP)}
+    ruled = rules.asking(group.orphaned) if group.orphaned else rules
     amended = amend(rules, group, sides[CRM], sides[ERP]) if handed_over(rules, group) \
-        else Amended(merge(rules, group.base, sides[CRM], sides[ERP], group.decisions,
+        else Amended(merge(ruled, group.base, sides[CRM], sides[ERP], group.decisions,
                            group.moments))
     merged = amended.merged
     for role, why in (revived or {}).items():

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 from unittest.mock import ANY, patch
 
-from connector.engine import adopt, aliases, drain, entries, keep, undo
+from connector.engine import adopt, aliases, drain, entries, gather, keep, undo
 from connector.engine.gather import Gathering
 from connector.engine.group import Group
 from tests.torture.planting import planted, swap
@@ -78,6 +78,20 @@ def tie_answers_every_question() -> Patches:
 @planted("the place of a deleted record that is back is not given to another one")
 def back_overlooked() -> Patches:
     yield patch.object(Gathering, "_is_back", lambda *_: False)
+
+
+@planted("of a record that was deleted before it had a counterpart it stays known what it was")
+def deleted_and_forgotten() -> Patches:
+    yield swap(entries.Entries, "save", lambda real: lambda self, uow: (
+        real(self, uow), [uow.remove_links(self.pair.name, self.entity, x.system, [x.external_id])
+                          for x in self.links if x.seen is None and not x.alias
+                          and len(uow.links_by_canonical(self.pair.name, self.entity, [
+                              x.canonical_id])[x.canonical_id]) == 1]))
+
+
+@planted("where a reference names what stands nowhere any more a person is asked")
+def orphaned_by_the_rules() -> Patches:
+    yield patch.object(gather, "note_orphaned", lambda *_: None)
 
 
 @planted("it is asked whose a record is that refers to one of the parted")

@@ -62,6 +62,8 @@ IN_SCENARIOS = {
     "answer_unheard_before_the_tie": "conflict_decided_before_it_was_tied_in_the_crm",
     "answer_outlives_what_was_seen": "deletion_decided_and_edited_since_in_the_crm",
     "tie_answers_every_question": "back_beside_one_that_is_asked_about_in_the_crm",
+    "deleted_and_forgotten": "parted_and_deleted_with_a_contact_in_the_erp",
+    "orphaned_by_the_rules": "parted_and_deleted_with_a_quote_in_the_crm",
     "back_overlooked": "back_beside_a_new_one_with_its_number_in_the_crm",
     "parted_with_what_refers_to_it": "parted_with_a_contact_in_the_crm",
     "replaced_not_taken_up": "replaced_where_a_contact_names_it_in_the_crm",

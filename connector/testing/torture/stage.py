@@ -163,10 +163,14 @@ class Stage(World):
         """One sync."""
         return self.engine().sync(safety_stop=False)
 
-    def conflict(self) -> Conflict | None:
-        """The conflict that waits for a person, if one does."""
+    def conflicts(self) -> list[Conflict]:
+        """The conflicts that wait for a person."""
         with self.store.begin() as uow:
-            found = uow.conflicts(self.pair.name, states=(ConflictState.OPEN,))
+            return uow.conflicts(self.pair.name, states=(ConflictState.OPEN,))
+
+    def conflict(self) -> Conflict | None:
+        """The first one of them, if there is one."""
+        found = self.conflicts()
         return found[0] if found else None
 
     def answer(self, decision: Mapping[str, Any]) -> Callable[[], object]:

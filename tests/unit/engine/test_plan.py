@@ -107,7 +107,6 @@ class TestAlone:
     def test_deleted_before_it_had_a_counterpart(self, rules_for: RulesFor) -> None:
         work = decide(rules_for("customer"), group(None, base=None, linked=(CRM,)))
         assert kinds(work) == [(ActionKind.SKIP, None)]
-        assert work.ends
         assert work.writes == {}
 
 
@@ -191,7 +190,6 @@ class TestDeletion:
         assert work.actions[0].changes == (
             FieldChange("active", True, False, "on_delete: deactivate"),)
         assert work.base == {**ACME, "active": False}
-        assert not work.ends
 
     def test_what_is_inactive_already_is_left(self, rules_for: RulesFor) -> None:
         idle = {**ACME, "active": False}
@@ -203,7 +201,6 @@ class TestDeletion:
         work = decide(rules_for("customer", on_delete="propagate"), group(None, ACME))
         assert kinds(work) == [(ActionKind.DELETE, ERP)]
         assert work.writes == {ERP: Write(Operation.DELETE, {})}
-        assert not work.ends
 
     def test_unlink_keeps_the_other_side_as_it_is(self, rules_for: RulesFor) -> None:
         work = decide(rules_for("customer", on_delete="unlink"),
@@ -211,14 +208,12 @@ class TestDeletion:
         assert kinds(work) == [(ActionKind.SKIP, None)]
         assert work.actions[0].reason == "deleted in the erp; kept in the crm"
         assert work.writes == {}
-        assert not work.ends
 
     def test_without_an_active_field_the_other_side_is_kept(self, rules_for: RulesFor) -> None:
         order = {"customer": "k", "status": "draft", "currency": "EUR", "lines": []}
         work = decide(rules_for("order"), group(None, order, base=order, entity="order"))
         assert kinds(work) == [(ActionKind.SKIP, None)]
         assert work.actions[0].reason == "deleted in the crm; kept in the erp"
-        assert not work.ends
 
     @pytest.mark.parametrize("policy", ["deactivate", "propagate", "manual"])
     def test_against_an_edit_it_waits_for_a_person(self, rules_for: RulesFor,
@@ -230,7 +225,6 @@ class TestDeletion:
             FieldConflict("", ACME, "deleted", {**ACME, "city": "Ulm"},
                           kind="update_against_delete"),)
         assert work.writes == {}
-        assert not work.ends
 
     def test_an_edit_of_what_the_side_has_no_say_in_is_none(self, rules_for: RulesFor) -> None:
         rules = rules_for("customer", fields={"city": FieldPolicy(owner=CRM)})
@@ -255,7 +249,6 @@ class TestDeletion:
             None, edited, conflicts=[decision("", "deleted", edited, take="erp")]))
         assert kinds(work) == [(ActionKind.SKIP, None)]
         assert work.writes == {}
-        assert not work.ends
 
     def test_what_a_person_says_holds_for_what_was_seen(self, rules_for: RulesFor) -> None:
         seen, edited = {**ACME, "city": "Ulm"}, {**ACME, "city": "Jena"}
@@ -363,7 +356,6 @@ class TestDeletion:
         work = decide(rules_for("customer"), group(None, None))
         assert kinds(work) == [(ActionKind.SKIP, None)]
         assert work.writes == {}
-        assert not work.ends
 
 
 class TestFingerprint:

@@ -203,6 +203,32 @@ def parted_with_a_contact(stage: Stage, role: Role) -> Run:
     return _parted(stage, CRM, matched[CRM])
 
 
+@on_both_sides
+def parted_and_deleted_with_a_contact(stage: Stage, role: Role) -> Run:
+    return _parted_and_deleted(stage, role, lambda customer: stage.contact(role, customer))
+
+
+@on_both_sides
+def parted_and_deleted_with_a_quote(stage: Stage, role: Role) -> Run:
+    return _parted_and_deleted(stage, role,
+                               lambda customer: stage.document(role, "quote", customer))
+
+
+def _parted_and_deleted(stage: Stage, role: Role, refer: Callable[[str], object]) -> Run:
+    """Something names one of two that are parted, which is deleted before it has a counterpart."""
+    matched = {CRM: stage.customer(CRM, "DE7"), ERP: stage.customer(ERP, "DE7")}
+    refer(matched[role])
+    stage.agree()
+    stage.distinct |= set(matched.items())
+    stage.boundaries.once["away_on_write"] = 2
+    with suppress(SystemUnreachable):
+        stage.engine().split("customer", (CRM, matched[CRM]))
+    stage.remove(role, "customer", matched[role])
+    stage.at_rest["I1: what names a customer that is gone is nobody's, and no one is asked"] = \
+        lambda: "customer" in {conflict.path for conflict in stage.conflicts()}
+    return stage.sync
+
+
 @scenario
 def matched_and_parted_by_hand(stage: Stage) -> Run:
     mine, theirs = stage.customer(CRM, "DE7"), stage.customer(ERP, "DE7")
