@@ -12,7 +12,9 @@ from connector.domain.entities import ENTITIES, pack, unpack
 from connector.domain.policies import Role
 from connector.domain.records import Batch, Change, Intent, Link, RemoteRecord, Snapshot
 from connector.engine.known import Planned
+from connector.engine.match import match_key
 from connector.engine.merge import agreed, carried_on
+from connector.engine.pair import Pair, Rules
 from connector.engine.places import let_be_told
 from connector.engine.present import in_canonical_words
 from connector.engine.reread import reread
@@ -48,13 +50,14 @@ def look_again(session: Session, batches: Sequence[Batch]) -> None:
     pair, entity = session.pair, batches[0].intents[0].entity
     intents = [intent for batch in batches for intent in batch.intents]
     with session.store.begin() as uow:
-        links = [link for found in uow.links_by_canonical(
-            pair.name, entity, {i.canonical_id for i in intents}).values()
-            for link in found if not link.alias]
+        tied = uow.links_by_canonical(pair.name, entity, {i.canonical_id for i in intents})
+        met = _met(uow, pair, [i for i in intents if not tied.get(i.canonical_id)])
+    links = [*(link for found in tied.values() for link in found if not link.alias), *met]
     read: dict[Role, dict[str, Change]] = {}
     news: list[Change] = []
     for side in pair.sides:
-        ours = {i.external_id for i in intents if i.system == side.system and i.external_id}
+        ours = {i.external_id for i in intents if i.system == side.system and i.external_id} | {
+            link.external_id for link in met if link.system == side.system}
         known = {link.external_id: link.version for link in links
                  if link.system == side.system and link.seen is not None}
         read[side.role] = reread(session, entity, side.role, sorted(ours | known.keys()),
@@ -63,9 +66,25 @@ def look_again(session: Session, batches: Sequence[Batch]) -> None:
                  if external_id in ours or change.version != known[external_id]]
     with session.store.begin() as uow:
         _keep(session, uow, intents, {role: _sights(session, uow, role, links, changes.values())
-                                      for role, changes in read.items()})
+                                      for role, changes in read.items()},
+              {link.canonical_id for link in met})
         uow.receive(pair.name, news)
         uow.settle_batches(pair.name, [batch.key for batch in batches])
+
+
+def _met(uow: UnitOfWork, pair: Pair, intents: Sequence[Intent]) -> list[Link]:
+    """How those would be tied that met for the first time in these updates, if they still are what
+    they were taken for."""
+    places = {intent.canonical_id: {
+        (intent.system, intent.external_id or ""), (of, ext)} for intent in intents
+        for of, _, ext in [intent.reference.partition(":")]}
+    ends = {place for of_one in places.values() for place in of_one}
+    known = {(side.system, ext) for side in pair.sides for ext in uow.canonical_ids(
+        pair.name, intents[0].entity, side.system,
+        [ext for system, ext in ends if system == side.system])} if intents else set()
+    return [Link(intents[0].entity, canonical_id, system, external_id, "", {})
+            for canonical_id, of_one in places.items() if not of_one & known
+            for system, external_id in sorted(of_one)]
 
 
 def _sights(session: Session, uow: UnitOfWork, role: Role, links: Collection[Link],
@@ -81,11 +100,18 @@ def _sights(session: Session, uow: UnitOfWork, role: Role, links: Collection[Lin
             for ext, record in found.items() if ext in tied and isinstance(record, dict)}
 
 
+def _common_key(rules: Rules, sides: Iterable[Sight]) -> str:
+    """The match key that all sides have; empty where they have none in common."""
+    keys = {match_key(rules.policy.match, sight.record) for sight in sides}
+    return keys.pop() if len(keys) == 1 else ""
+
+
 def _keep(session: Session, uow: UnitOfWork, intents: Sequence[Intent],
-          sights: Mapping[Role, Mapping[str, Sight]]) -> None:
+          sights: Mapping[Role, Mapping[str, Sight]], met: Collection[str]) -> None:
     """Move the base of each record whose updates were made, and what was seen of both sides with
     it: an older sight of one would differ from the base, and be taken for an edit. Each intent
-    tells what it adds to the base as it was when it was made, whatever the others add."""
+    tells what it adds to the base as it was when it was made, whatever the others add. Who met for
+    the first time in them is tied, as long as both have one match key."""
     pair, entity = session.pair, intents[0].entity
     spec, rules = ENTITIES[entity], pair.rules[entity]
     by_record: dict[str, list[Intent]] = defaultdict(list)
@@ -95,10 +121,12 @@ def _keep(session: Session, uow: UnitOfWork, intents: Sequence[Intent],
     for canonical_id, mine in by_record.items():
         sides = {role: of_side[canonical_id] for role, of_side in sights.items()
                  if canonical_id in of_side}
-        if canonical_id not in bases or len(sides) < 2 \
-                or not all(sight.as_before for sight in sides.values()):
+        if len(sides) < 2:
             continue
-        base = unpack(spec, bases[canonical_id].record)
+        key = _common_key(rules, sides.values()) if canonical_id in met else ""
+        if not key and not all(sight.as_before for sight in sides.values()):
+            continue
+        base = unpack(spec, bases[canonical_id].record) if canonical_id in bases else {}
         now = base
         for intent in mine:
             now = carried_on(rules, now, base, agreed(
@@ -108,4 +136,6 @@ def _keep(session: Session, uow: UnitOfWork, intents: Sequence[Intent],
             uow.save_snapshots(pair.name, [Snapshot(entity, canonical_id, pack(spec, now))])
             links = [sight.seen for sight in sides.values()]
             uow.save_links(pair.name, links)
+            if key:
+                uow.claim(pair.name, entity, {key: canonical_id})
             let_be_told(uow, pair, entity, links, anew=True)

@@ -309,6 +309,17 @@ def landed_forgotten() -> Patches:
     yield patch.object(landed, "agreed", lambda _rules, base, _sent, _now: base)
 
 
+@planted("where nothing was agreed before, an update of an unknown fate is what is agreed")
+def landed_without_a_base() -> Patches:
+    yield swap(landed, "carried_on", lambda real: lambda rules, now, base, after: (
+        real(rules, now, base, after) if base else now))
+
+
+@planted("who met for the first time in updates of an unknown fate is tied once they are verified")
+def met_in_vain() -> Patches:
+    yield patch.object(landed, "_met", lambda *_: [])
+
+
 @planted("a child waits for its parent")
 def child_does_not_wait() -> Patches:
     class Any_(dict):  # type: ignore[type-arg]

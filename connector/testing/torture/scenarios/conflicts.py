@@ -46,7 +46,11 @@ def conflict_decided_before_it_was_tied(stage: Stage, role: Role) -> Run:
     stage.boundaries.once["edited_under_hands"] = 1
     with suppress(ReauthRequired):
         stage.sync()
-    return stage.answer({"take": role})
+    stage.decide({"take": role})
+    stage.spoil(CRM, "accounts", mine)  # so that whoever looks again can't tie them either
+    stage.sync()
+    stage.mend()
+    return stage.sync
 
 
 @scenario

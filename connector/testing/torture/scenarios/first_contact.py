@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from connector.domain.policies import CRM, ERP, Role
-from connector.errors import SystemUnreachable
+from connector.errors import StoreUnusable, SystemUnreachable
 from connector.testing.torture.scenarios.registry import (
     Run,
     customer_on_both,
@@ -57,6 +57,30 @@ def ambiguous_decided_by_a_new_record(stage: Stage) -> Run:
     _two_of_one_number(stage)
     stage.agree()
     return stage.answer({"create": True})
+
+
+@scenario
+def blanked_after_first_contact_lost_its_answers(stage: Stage) -> Run:
+    stage.boundaries.once["lost_answer"] = 2
+    return _blanked_after_first_contact(stage)
+
+
+@scenario
+def blanked_after_first_contact_was_not_kept(stage: Stage) -> Run:
+    once = stage.boundaries.once
+    once["edited_under_hands"] = 1
+    stage.meddling.append(lambda: once.update(store_failed=1))  # once both are written
+    return _blanked_after_first_contact(stage)
+
+
+def _blanked_after_first_contact(stage: Stage) -> Run:
+    """Of two that met, one had no mail, was given the other's, and that is blanked then."""
+    mine = stage.customer(CRM, "DE7")
+    stage.edit(ERP, "customer", stage.customer(ERP, "DE7"), e_mail=None)
+    with suppress(SystemUnreachable, StoreUnusable):
+        stage.sync()
+    stage.edit(CRM, "customer", mine, mail=None)
+    return stage.sync
 
 
 def _counterpart_parked(stage: Stage) -> str:
