@@ -16,6 +16,7 @@ from connector.domain.policies import Role
 from connector.domain.records import Change, Link, Snapshot
 from connector.domain.telling import Told
 from connector.engine.group import Group
+from connector.engine.match import match_key
 from connector.engine.places import let_be_told
 from connector.engine.session import Session
 from connector.errors import RecordFailed
@@ -48,6 +49,7 @@ class Entries:
         self.closed: dict[int, str] = {}
         self.carried: set[str] = set()  # canonical IDs of what was written, on either side
         self.replaced: dict[str, set[str]] = defaultdict(set)  # canonical IDs by system
+        self.vacated: dict[str, set[str]] = defaultdict(set)  # match keys of deleted, by system
         self.told: dict[str, list[Told]] = defaultdict(list)  # with a write; by system
 
     def outcome(self, change: Change, kind: OutcomeKind, canonical_id: str = "",
@@ -101,6 +103,9 @@ class Entries:
             own = self.pair.canonical_id(self.entity, system, seen.external_id)
             if own != group.canonical_id:
                 self.matched.append(own)
+        elif role in group.deleted_now:
+            known = [group.base, *(side.record for side in group.sides.values())]
+            self.vacated[system].update(match_key(self.rules.policy.match, r or {}) for r in known)
         self.links += [replace(link, alias=True, seen=None) for link in group.retired
                        if link.system == system]
         for key in group.match_keys:
@@ -172,6 +177,7 @@ class Entries:
         for system, told in self.told.items():
             uow.save_told(pair, self.entity, system, told)
         self._take_up_children(uow)
+        self._offer_vacated(uow)
         uow.settle(self.settled)
         uow.receive(pair, self.received)
         if self.waits:
@@ -196,6 +202,14 @@ class Entries:
             uow.receive(pair, [change for canonical_id, change in self.derived.items()
                                if canonical_id not in known])
         self.session.saving(uow)
+
+    def _offer_vacated(self, uow: UnitOfWork) -> None:
+        """Take up again who was held up because another record had his place, which is free now."""
+        for system, keys in self.vacated.items():
+            held_up = uow.inbox_by_match_key(self.pair.name, self.entity, system, keys - {""}, {})
+            self.released += [
+                f"conflict:{self.pair.canonical_id(self.entity, system, change.external_id)}"
+                for changes in held_up.values() for change in changes]
 
     def _take_up_children(self, uow: UnitOfWork) -> None:
         """Let those that name a record by the ID of the deleted one it replaces be read again; what

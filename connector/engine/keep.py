@@ -162,9 +162,10 @@ class Keeping(Outcomes):
                  if seen.record is not None and not seen.virtual}
         if len(there) < 2:
             return
-        if written and group.base is not None:
+        if written:
             self.snapshots.append(Snapshot(self.entity, group.canonical_id, pack(
-                ENTITIES[self.entity], agreed(self.rules, group.base, there[CRM], there[ERP]))))
+                ENTITIES[self.entity],
+                agreed(self.rules, group.base or {}, there[CRM], there[ERP]))))
         gone = {role for role, (_, result) in results.items()
                 if result.status is WriteStatus.GONE}
         for role in sorted(there.keys() - written - gone):

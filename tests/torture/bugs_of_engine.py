@@ -315,6 +315,12 @@ def landed_without_a_base() -> Patches:
         real(rules, now, base, after) if base else now))
 
 
+@planted("what was made in part of a first contact is the base of what is still to be made")
+def made_in_part_without_a_base() -> Patches:
+    yield swap(keep, "agreed", lambda real: lambda rules, base, crm, erp: (
+        real(rules, base, crm, erp) if base else {}))
+
+
 @planted("who met for the first time in updates of an unknown fate is tied once they are verified")
 def met_in_vain() -> Patches:
     yield patch.object(landed, "_met", lambda *_: [])

@@ -80,6 +80,11 @@ def back_overlooked() -> Patches:
     yield patch.object(Gathering, "_is_back", lambda *_: False)
 
 
+@planted("who was held up by another one in his place goes on once that is deleted")
+def place_not_offered() -> Patches:
+    yield patch.object(entries.Entries, "_offer_vacated", lambda _self, _uow: None)
+
+
 @planted("of a record that was deleted before it had a counterpart it stays known what it was")
 def deleted_and_forgotten() -> Patches:
     yield swap(entries.Entries, "save", lambda real: lambda self, uow: (

@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import select, tuple_
 
 from connector.adapters.memory import MemorySettings, Row
-from connector.domain.policies import CRM, ERP, EntityPolicy, Role, other
+from connector.domain.policies import CRM, ERP, EntityPolicy, Role
 from connector.engine.fan_out import Division
 from connector.engine.pair import Pair, Side
 from connector.engine.run import Engine
@@ -72,7 +72,7 @@ class World:
         self.spoiled: set[tuple[Role, str, str]] = set()
         self.unmet: set[tuple[Role, str, str]] = set()  # deleted before the connector knew of them
         self.distinct: set[tuple[Role, str]] = set()  # customers that none is the same as, as said
-        self.doubtful: dict[tuple[Role, str], set[str]] = {}  # may be, of the other side's
+        self.doubtful: dict[tuple[Role, str], set[tuple[Role, str]]] = {}  # those may be, of these
         self.parted = False  # whether a record of our making may stand by itself, as a person said
         self.violations: list[str] = []
         self.overtaken = False
@@ -180,16 +180,16 @@ class World:
 
     def _take_a_known_number(self, role: Role, into: str) -> None:
         """Whoever merges into a customer that the connector doesn't know yet says that it is none
-        of those which have its number on the other side and are known before it is."""
+        of those which have its number and are known before it is."""
         number = self.systems[role].objects[OBJECTS[role]["customer"]][into].payload[VAT[role]]
-        alike = [row.external_id for row in self.rows(other(role), OBJECTS[other(role)]["customer"])
-                 if row.payload[VAT[other(role)]] == number]
         with self.store.begin() as uow:
             known = uow.canonical_ids(self.pair.name, "customer", role, [into])
-            if not known and uow.canonical_ids(self.pair.name, "customer", other(role), alike):
-                self.distinct.add((role, into))
-            elif not known:
-                self.doubtful[role, into] = set(alike)
+        if not known:
+            self.doubtful[role, into] = {
+                (side, row.external_id) for side in (CRM, ERP)
+                for row in self.rows(side, OBJECTS[side]["customer"])
+                if row.payload[VAT[side]] == number} - {(role, into)}
+            self.settle_doubts()
 
     def spoil(self, role: Role, object: str, external_id: str) -> None:
         """Somebody enters what nobody can read."""
@@ -264,17 +264,17 @@ class World:
     def settle_doubts(self) -> None:
         """Count those in that a person has told apart from one which the connector came to know
         before it knew them."""
-        for (role, external_id), alike in list(self.doubtful.items()):
+        for place, alike in list(self.doubtful.items()):
             with self.store.engine.connect() as connection:
-                known = [row.external_id for row in connection.execute(
-                    select(links.c.external_id).where(links.c.entity == "customer", or_(
-                        and_(links.c.system == role, links.c.external_id == external_id),
-                        and_(links.c.system == other(role), links.c.external_id.in_(alike)),
-                    )).order_by(links.c.id))]
-            if external_id in known:
-                del self.doubtful[role, external_id]
-            if external_id in known[1:]:
-                self.distinct.add((role, external_id))
+                known = [tuple(row) for row in connection.execute(
+                    select(links.c.system, links.c.external_id).where(
+                        links.c.entity == "customer",
+                        tuple_(links.c.system, links.c.external_id).in_([place, *alike]),
+                    ).order_by(links.c.id))]
+            if known[:1] not in ([], [place]):
+                self.distinct.add(place)
+            if known:
+                del self.doubtful[place]
 
     def _known(self, role: Role, number: str) -> Iterator[str]:
         """The customers with this VAT number that a user made, that were read as they stand, and

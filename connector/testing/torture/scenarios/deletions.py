@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from connector.domain.actions import AMBIGUOUS
 from connector.domain.policies import CRM, ERP, Role, other
 from connector.testing.torture.scenarios.registry import (
     Run,
@@ -24,6 +25,18 @@ def deleted_on_either_side(stage: Stage, role: Role) -> Run:
     contact = stage.contact(CRM, customer[CRM])
     stage.agree()
     stage.remove(role, "contact", stage.both(CRM, "contact", contact)[role])
+    return stage.sync
+
+
+@on_both_sides
+def deleted_where_another_one_waits_for_its_place(stage: Stage, role: Role) -> Run:
+    first = stage.customer(role, "DE7")
+    stage.agree()
+    stage.customer(role, "DE7")
+    stage.agree()
+    stage.remove(role, "customer", first)
+    stage.at_rest["I5: the place is free, and a person is asked still"] = lambda: \
+        AMBIGUOUS not in {conflict.kind for conflict in stage.conflicts()}
     return stage.sync
 
 

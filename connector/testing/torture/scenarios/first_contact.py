@@ -73,6 +73,14 @@ def blanked_after_first_contact_was_not_kept(stage: Stage) -> Run:
     return _blanked_after_first_contact(stage)
 
 
+@scenario
+def blanked_after_first_contact_was_made_in_part(stage: Stage) -> Run:
+    once = stage.boundaries.once
+    once["away_on_write"] = once["edited_under_hands"] = 1  # one side, and the other one's write
+    stage.meddling.append(lambda: once.update(away_on_write=1))  # when it is tried again
+    return _blanked_after_first_contact(stage)
+
+
 def _blanked_after_first_contact(stage: Stage) -> Run:
     """Of two that met, one had no mail, was given the other's, and that is blanked then."""
     mine = stage.customer(CRM, "DE7")
