@@ -206,14 +206,22 @@ class Gathering:
         if change.merged_into:
             self.out.merged.append(change)
             return
-        heir = next((x for x in self.known.by_canonical.get(link.canonical_id, ())
-                     if x.alias and x.system == link.system and x.seen is not None), None)
+        heir = _heir(link, self.known.by_canonical.get(link.canonical_id, ()))
         if heir is not None:
             self.out.heirs.append((change, heir))
+            return
+        if self._held_by_another(link.canonical_id, role, change.external_id):
+            self.groups[link.canonical_id].changes.append(change)
             return
         group = self._join(link.canonical_id, role, change, None)
         if link.seen is not None:  # else it is known already: everything is being read again
             group.deleted_now.add(role)
+
+    def _held_by_another(self, canonical_id: str, role: Role, external_id: str) -> bool:
+        """Whether another living record has taken the place of a deleted one in this batch."""
+        group = self.groups.get(canonical_id)
+        seen = group.sides.get(role) if group is not None else None
+        return seen is not None and seen.record is not None and seen.external_id != external_id
 
     def _join(self, canonical_id: str, role: Role, change: Change,
               record: dict[str, Any] | None, *, virtual: bool = False) -> Group:
@@ -238,21 +246,23 @@ class Gathering:
 
     def _holder(self, role: Role, canonical_id: str) -> str | None:
         """The external ID by which a canonical record is linked in a role, or will be; one that
-        was deleted holds no place, unless it is back."""
-        system = self.pair.side(role).system
-        for link in self.known.claimed.get(canonical_id, ()):
+        was deleted holds no place."""
+        system, links = self.pair.side(role).system, self.known.claimed.get(canonical_id, ())
+        for link in links:
             if link.system == system and not link.alias and (
-                    link.seen is not None or self._is_back(link)):
+                    self._is_there(link) or _heir(link, links) is not None):
                 return link.external_id
         group = self.groups.get(canonical_id)
-        if group is not None and role in group.sides:
+        if group is not None and role in group.sides and group.sides[role].record is not None:
             return group.sides[role].external_id
         return self.known.planned.holders.get((self.entity, canonical_id, system))
 
-    def _is_back(self, link: Link) -> bool:
-        """Whether this batch has a deleted record again, before or after who asks."""
+    def _is_there(self, link: Link) -> bool:
+        """Whether a record is not deleted, as this batch has it, before or after who asks."""
         change = self.known.changes.get((link.system, link.external_id))
-        return change is not None and change.id in self.records
+        if link.seen is None:
+            return change is not None and change.id in self.records
+        return change is None or not change.deleted or bool(change.merged_into)
 
     def _complete(self) -> None:
         """Add to each group what is known of it: the other side, the base, the conflicts."""
@@ -291,18 +301,25 @@ class Gathering:
     def _know(self, group: Group, link: Link) -> None:
         """Add what a link says of one side; another record that stands there now retires it. One
         that was entered anew knows nothing of what was agreed about a deleted one."""
-        role = self.pair.role_of(link.system)
-        if link.seen is not None:
+        role, there = self.pair.role_of(link.system), self._is_there(link)
+        taken = role in group.sides and group.sides[role].external_id != link.external_id
+        if link.seen is not None and (there or not taken):
             group.linked.add(role)
         if role not in group.sides:
             seen = self.known.unpacked(link.seen) if link.seen is not None else None
             group.sides[role] = Seen(link.external_id, link.version, seen,
                                      changed_at=link.changed_at)
-        elif group.sides[role].external_id != link.external_id:
+        elif taken:
             group.retired.append(link)
-            if link.seen is None:
+            if not there:
                 group.base = None
                 group.came_back.add(role)
+
+
+def _heir(link: Link, links: Iterable[Link]) -> Link | None:
+    """The living alias that takes the place of a deleted record, if there is one."""
+    return next((x for x in links
+                 if x.alias and x.system == link.system and x.seen is not None), None)
 
 
 def gather(uow: UnitOfWork, pair: Pair, entity: str, changes: Sequence[Change],

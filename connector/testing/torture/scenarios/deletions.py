@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from connector.domain.actions import AMBIGUOUS
 from connector.domain.policies import CRM, ERP, Role, other
+from connector.testing.torture.company import OBJECTS
 from connector.testing.torture.scenarios.registry import (
     Run,
     customer_on_both,
@@ -37,6 +38,29 @@ def deleted_where_another_one_waits_for_its_place(stage: Stage, role: Role) -> R
     stage.remove(role, "customer", first)
     stage.at_rest["I5: the place is free, and a person is asked still"] = lambda: \
         AMBIGUOUS not in {conflict.kind for conflict in stage.conflicts()}
+    return stage.sync
+
+
+@on_both_sides
+def deleted_and_entered_anew_at_once(stage: Stage, role: Role) -> Run:
+    first = stage.customer(role, "DE7")
+    stage.contact(role, first)
+    stage.agree()
+    stage.remove(role, "customer", first)
+    stage.contact(role, stage.customer(role, "DE7"))
+    stage.at_rest["I5: the place is free, and a person is asked still"] = lambda: \
+        AMBIGUOUS not in {conflict.kind for conflict in stage.conflicts()}
+    return stage.sync
+
+
+@on_both_sides
+def entered_anew_and_deleted_at_once(stage: Stage, role: Role) -> Run:
+    first = stage.customer(role, "DE7")
+    stage.agree()
+    stage.contact(role, stage.customer(role, "DE7"))
+    stage.remove(role, "customer", first)
+    stage.edit(other(role), "customer", stage.living(other(role), OBJECTS[other(role)][
+        "customer"])[0])
     return stage.sync
 
 
