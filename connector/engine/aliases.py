@@ -212,6 +212,8 @@ class Regrouping:
             self._keep(_as_alias(moved) if moved.alias else replace(moved, version=""))
             if not moved.alias:
                 self.again.add((link.system, link.external_id))
+        self._claims.update({key: became for key, claimed in self._claims.items()
+                             if claimed == canonical_id})
         self._end(canonical_id)
         self.uow.redirect(self.pair.name, self.entity, canonical_id, became)
 

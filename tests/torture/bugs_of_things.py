@@ -80,6 +80,18 @@ def back_overlooked() -> Patches:
     yield patch.object(Gathering, "_is_there", lambda _self, link: link.seen is not None)
 
 
+@planted("a claim follows what it belongs to, also within one run")
+def claim_of_one_that_is_none() -> Patches:
+    def join(real: Any) -> Any:
+        def joined(self: aliases.Regrouping, *ids: str) -> None:
+            claims = dict(self._claims)
+            real(self, *ids)
+            self._claims.update(claims)
+        return joined
+
+    yield swap(aliases.Regrouping, "join", join)
+
+
 @planted("who was held up by another one in his place goes on once that is deleted")
 def place_not_offered() -> Patches:
     yield patch.object(entries.Entries, "_offer_vacated", lambda _self, _uow: None)

@@ -63,6 +63,7 @@ IN_SCENARIOS = {
     "answer_outlives_what_was_seen": "deletion_decided_and_edited_since_in_the_crm",
     "tie_answers_every_question": "back_beside_one_that_is_asked_about_in_the_crm",
     "made_in_part_without_a_base": "blanked_after_first_contact_was_made_in_part",
+    "claim_of_one_that_is_none": "merged_into_one_that_was_to_be_matched_and_merged_in_the_crm",
     "place_not_offered": "deleted_where_another_one_waits_for_its_place_in_the_crm",
     "met_in_vain": "blanked_after_first_contact_was_not_kept",
     "landed_without_a_base": "blanked_after_first_contact_lost_its_answers",

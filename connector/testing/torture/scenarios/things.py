@@ -49,6 +49,17 @@ def merged_into_one_that_was_to_be_matched(stage: Stage, role: Role) -> Run:
 
 
 @on_both_sides
+def merged_into_one_that_was_to_be_matched_and_merged(stage: Stage, role: Role) -> Run:
+    first, last = customer_on_both(stage, role), customer_on_both(stage, role)
+    stage.merge(role, first[role], stage.customer(role, "DE7"))
+    stage.merge(other(role), first[other(role)], last[other(role)])
+    stage.customer(other(role), "DE7")
+    stage.at_rest["I2: one with a known number was taken for new"] = lambda: \
+        stage.conflict() is not None
+    return stage.sync
+
+
+@on_both_sides
 def merged_by_a_hint_into_one_that_was_to_be_matched(stage: Stage, role: Role) -> Run:
     linked = customer_on_both(stage, other(role))
     stage.merge(role, linked[role], stage.customer(role, "DE7"))
