@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 from connector.domain.entities import ENTITIES, pack, unpack
 from connector.domain.policies import Role
 from connector.domain.records import Batch, Change, Intent, Link, RemoteRecord, Snapshot
+from connector.engine.entries import Entries
+from connector.engine.group import Group, Seen
 from connector.engine.known import Planned
 from connector.engine.match import match_key
 from connector.engine.merge import agreed, carried_on
@@ -132,10 +134,22 @@ def _keep(session: Session, uow: UnitOfWork, intents: Sequence[Intent],
             now = carried_on(rules, now, base, agreed(
                 rules, base, unpack(spec, intent.record),
                 sides[pair.role_of(intent.system)].record))
-        if now != base:
-            uow.save_snapshots(pair.name, [Snapshot(entity, canonical_id, pack(spec, now))])
-            links = [sight.seen for sight in sides.values()]
-            uow.save_links(pair.name, links)
-            if key:
-                uow.claim(pair.name, entity, {key: canonical_id})
-            let_be_told(uow, pair, entity, links, anew=True)
+        if now == base:
+            continue
+        uow.save_snapshots(pair.name, [Snapshot(entity, canonical_id, pack(spec, now))])
+        if key:
+            _tie(session, uow, Group(entity, canonical_id, now, {
+                role: Seen(sight.link.external_id, "", sight.record)
+                for role, sight in sides.items()}, match_keys={key}))
+            continue
+        links = [sight.seen for sight in sides.values()]
+        uow.save_links(pair.name, links)
+        let_be_told(uow, pair, entity, links, anew=True)
+
+
+def _tie(session: Session, uow: UnitOfWork, group: Group) -> None:
+    """Tie the sides of a group; what waited for that goes on."""
+    entries = Entries(session, group.entity)
+    for role in group.sides:
+        entries.link(group, role, unsettled=True)
+    entries.save(uow)

@@ -326,6 +326,16 @@ def met_in_vain() -> Patches:
     yield patch.object(landed, "_met", lambda *_: [])
 
 
+@planted("what waited for one that met its counterpart in such updates goes on")
+def met_without_a_word() -> Patches:
+    class Mute(landed.Entries):
+        def save(self, uow: Any) -> None:
+            self.released.clear()
+            super().save(uow)
+
+    yield patch.object(landed, "Entries", Mute)
+
+
 @planted("a child waits for its parent")
 def child_does_not_wait() -> Patches:
     class Any_(dict):  # type: ignore[type-arg]

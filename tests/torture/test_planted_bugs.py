@@ -65,6 +65,7 @@ IN_SCENARIOS = {
     "made_in_part_without_a_base": "blanked_after_first_contact_was_made_in_part",
     "claim_of_one_that_is_none": "merged_into_one_that_was_to_be_matched_and_merged_in_the_crm",
     "place_not_offered": "deleted_where_another_one_waits_for_its_place_in_the_crm",
+    "met_without_a_word": "waited_for_before_first_contact_was_not_kept",
     "met_in_vain": "blanked_after_first_contact_was_not_kept",
     "landed_without_a_base": "blanked_after_first_contact_lost_its_answers",
     "deleted_and_forgotten": "parted_and_deleted_with_a_contact_in_the_erp",
