@@ -29,9 +29,13 @@ class AtRest(Protocol):
 
     pair: Pair
     store: SqlStore
-    clock: VirtualClock
     edits: Edits
     violations: list[str]
+
+    @property
+    def clock(self) -> VirtualClock:
+        """Where all time comes from."""
+        ...
 
     def engine(self) -> Engine:
         """The connector, freshly started."""

@@ -11,14 +11,14 @@ from typing import Any
 
 from requests.adapters import BaseAdapter
 
-from connector.domain.entities import ENTITIES, Field
+from connector.domain.entities import Field
 from connector.domain.policies import EntityPolicy, Role
 from connector.domain.values import FieldType
 from connector.errors import ConfigInvalid
 from connector.mapping.compile import compile_mapping
 from connector.mapping.compiled import FieldCode
 from connector.mapping.compiled import Mapping as FieldMap
-from connector.mapping.document import FieldSpec, MappingDocument
+from connector.mapping.document import MappingDocument
 from connector.mapping.transforms import Transform
 from connector.ports import Adapter
 from connector.testing.clock import VirtualClock
@@ -95,17 +95,19 @@ def opposite(theirs: FieldMap) -> FieldMap:
     if entity.is_document:
         raise ConfigInvalid(f"{entity.name} has lines, which the torture test of adapters does not "
                             "simulate.", hint="Leave it out; AdapterSuite takes any object.")
-    mapped = [entity.fields[code.name] for code in theirs.fields]
-    return compile_mapping(MappingDocument(
-        system=OTHER, entity=entity.name, object=entity.name,
-        fields={spec.name: _as_it_stands(spec) for spec in mapped}), ENTITIES[entity.name],
-        {_SAME.name: _SAME})
+    document = MappingDocument.model_validate({
+        "system": OTHER, "entity": entity.name, "object": entity.name,
+        "fields": {code.name: _as_it_stands(entity.fields[code.name]) for code in theirs.fields}})
+    return compile_mapping(document, entity, {_SAME.name: _SAME})
 
 
-def _as_it_stands(spec: Field) -> FieldSpec:
-    return FieldSpec(path=spec.name, link=spec.to or None,
-                     transform=_SAME.name if spec.type in _NEED_ONE else None,
-                     direction="pull" if spec.computed else "both")
+def _as_it_stands(spec: Field) -> dict[str, Any]:
+    told: dict[str, Any] = {"path": spec.name, "direction": "pull" if spec.computed else "both"}
+    if spec.to:
+        told["link"] = spec.to
+    if spec.type in _NEED_ONE:
+        told["transform"] = _SAME.name
+    return told
 
 
 # ---- what the users are told
