@@ -113,16 +113,28 @@ class Bench:
         self.memory = MemorySystem(clock=clock.now)
         self._page = chance.choice((2, 3, 50))
         self._at_hand: list[tuple[str, str]] = []  # (object, external ID) of what is being written
+        self._listed: dict[str, list[str]] = {}  # what users have found in the simulated system
         self._line = Line(faults, before_call=self._users)
         self._adapter: Adapter | None = None
         self._onlooker = simulated.connect(HTTPAdapter())
         self._opposite = {entity: opposite(simulated.mappings[entity])
                           for entity in simulated.records}
         self._policies = {entity: simulated.policies.get(entity) or self._drawn_policy()
-                          for entity in ENTITIES if entity in simulated.records}
-        self._parents = {entity for mapping in self._opposite.values()
-                         for code in mapping.fields if (entity := code.link)}
+                          for entity in self._drawn_entities()}
+        self._parents = {code.link for entity in self._policies
+                         for code in self._opposite[entity].fields if code.link}
         self.pair = self._pair()
+
+    def _drawn_entities(self) -> list[str]:
+        """All entities that there are records of, or one and what it can't be without: with fewer
+        records more happens to each."""
+        known = [entity for entity in ENTITIES if entity in self.simulated.records]
+        only = self.chance.choice([*known, *[""] * len(known)])
+        wanted = {only}
+        for entity in reversed(known):
+            if entity in wanted:
+                wanted |= {code.link for code in self._opposite[entity].fields if code.required}
+        return [entity for entity in known if not only or entity in wanted]
 
     def _drawn_policy(self) -> EntityPolicy:
         return EntityPolicy(
@@ -199,9 +211,14 @@ class Bench:
             else dict(record.payload)
 
     def living(self, role: Role, entity: str) -> list[str]:
-        """The external IDs of the records that users work with."""
-        return sorted(ext for ext, payload in self.payloads(role, entity).items()
-                      if not self._archived(payload))
+        """The external IDs of the records that users work with, as they last looked."""
+        if role != self.role:
+            return sorted(self.payloads(role, entity))
+        if entity not in self._listed:
+            self._listed[entity] = sorted(
+                ext for ext, payload in self.payloads(role, entity).items()
+                if not self._archived(payload))
+        return self._listed[entity]
 
     def _archived(self, payload: Payload) -> bool:
         return self._onlooker.capabilities.deletions == "archive" \
@@ -244,6 +261,10 @@ class Bench:
         return next(entity for entity in self.pair.entities
                     if self.simulated.mappings[entity].object == object)
 
+    def look(self) -> None:
+        """Users look what there is by now."""
+        self._listed.clear()
+
     def act(self) -> None:
         """One thing that some user does."""
         role, entity = self.chance.choice((CRM, ERP)), self.chance.choice(self.pair.entities)
@@ -284,7 +305,9 @@ class Bench:
 
     def _put_in(self, role: Role, entity: str, payload: dict[str, Any]) -> None:
         if role == self.role:
+            there = self.living(role, entity)
             external_id = self.simulated.create(self.mapping(role, entity).object, payload)
+            self._listed[entity] = sorted([*there, external_id])
         else:
             record = self.simulated.mappings[entity].decode(payload, lambda _entity, ext: ext, None)
             blank = {code.name: None for code in self._opposite[entity].fields}
@@ -375,6 +398,7 @@ class Bench:
         self.edits.seen |= tokens(payload)
         if role == self.role:
             self.simulated.delete(object, external_id)
+            self._listed.pop(entity, None)
         else:
             self.memory.delete(object, external_id)
         self._done(f"delete {role} {entity} {external_id}")

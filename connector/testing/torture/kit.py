@@ -64,6 +64,7 @@ def run_seed(simulated: Factory, seed: int, store: SqlStore | None = None) -> Re
 def _work(bench: Bench) -> None:
     """Users work, and between what they do the connector syncs, as far as it gets."""
     for _ in range(bench.chance.randint(3, 8)):
+        bench.look()
         for _ in range(bench.chance.randint(1, 6)):
             bench.act()
         bench.clock.sleep(90)
