@@ -25,7 +25,7 @@ from connector.testing.torture.kit import Factory, Records, Simulated
 
 MAPPINGS = Path(__file__).resolve().parents[2] / "mappings"
 OF_CRM, OF_ERP = (load_mappings(MAPPINGS, kind, REGISTRY) for kind in ("native_crm", "native_erp"))
-PAGE = 3
+PAGE = 2
 
 
 def crm_with(kind: type[NativeCrm]) -> Factory:

@@ -38,6 +38,8 @@ from connector.testing.torture.simulated import (
 from connector.testing.torture.watched import WatchedStore
 
 Payload = Mapping[str, Any]
+FEW = 4
+"""Records of an entity that users rather add to than edit."""
 WRITTEN = {WriteStatus.CREATED, WriteStatus.UPDATED, WriteStatus.DELETED}
 
 
@@ -269,11 +271,11 @@ class Bench:
         """One thing that some user does."""
         role, entity = self.chance.choice((CRM, ERP)), self.chance.choice(self.pair.entities)
         living, what = self.living(role, entity), self.chance.random()
-        if not living or what < 0.35:
+        if not living or what < (0.4 if len(living) < FEW else 0.1):
             self._enter(role, entity)
-        elif what < 0.6:
+        elif what < 0.65:
             self.edit(role, entity, self.chance.choice(living))
-        elif what < 0.85:
+        elif what < 0.87:
             self._edit_both(role, entity, self.chance.choice(living))
         elif self.simulated.records[entity].deleted and entity not in self._parents:
             self.delete(role, entity, self.chance.choice(living))

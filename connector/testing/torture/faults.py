@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from random import Random
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 from connector.adapters.memory import MemoryAdapter, MemorySettings
 from connector.domain.records import (
@@ -55,13 +55,18 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Likely:
-    """How likely each fault of some sort is, at each place where it may happen."""
+    """How likely each fault of some sort is, at each place where it may happen; of those in
+    `weights` so many times more, or less."""
+
+    weights: ClassVar[Mapping[str, float]] = {
+        "died": 0.08, "store_failed": 0.08, "overtaken": 0.3, "slowed_down": 0.3,
+        "token_expired": 0.2}
 
     @classmethod
     def drawn(cls, chance: Random) -> Self:
         """A swarm: each fault is off, rare or frequent, so that one can't hide another. What may
         happen at every boundary is rarer by far."""
-        return cls(**{f.name: chance.choice((0.0, 0.03, 0.25)) * _LESS.get(f.name, 1)
+        return cls(**{f.name: chance.choice((0.0, 0.03, 0.25)) * cls.weights.get(f.name, 1)
                       for f in fields(cls)})
 
 
@@ -84,10 +89,6 @@ class Rates(Likely):
     died: float = 0  # the process is killed before or after a call, a commit or a step
     slowed_down: float = 0  # the system asks us to wait
     token_expired: float = 0  # our credentials lapse, in the middle of a pull or of a batch too
-
-
-_LESS = {"died": 0.08, "store_failed": 0.08, "overtaken": 0.3, "slowed_down": 0.3,
-         "token_expired": 0.2}
 
 
 @dataclass(slots=True)

@@ -65,7 +65,7 @@ def _work(bench: Bench) -> None:
     """Users work, and between what they do the connector syncs, as far as it gets."""
     for _ in range(bench.chance.randint(3, 8)):
         bench.look()
-        for _ in range(bench.chance.randint(1, 6)):
+        for _ in range(bench.chance.choice((1, 3, 5, 9))):
             bench.act()
         bench.clock.sleep(90)
         with suppress(ConnectorError, Died):

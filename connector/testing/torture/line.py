@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import Any, ClassVar
 
 import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
@@ -24,6 +24,10 @@ READS = frozenset({"GET", "HEAD", "OPTIONS"})
 @dataclass(frozen=True, slots=True)
 class LineRates(Likely):
     """The faults of a line, of what stands at its other end, and of what is about it."""
+
+    weights: ClassVar[Mapping[str, float]] = {
+        "died": 0.1, "store_failed": 0.08, "slowed_down": 0.5, "token_expired": 0.2,
+        "edited_under_hands": 2}
 
     unreachable: float = 0  # nobody listens, for a few calls or for one
     unavailable: float = 0  # 503, the call was not carried out

@@ -1,0 +1,189 @@
+"""Planted bugs of adapters: each breaks one promise, and the torture test of adapters has to notice.
+
+A docstring says what the adapter does wrong.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from connector.adapters.native_crm import NativeCrm
+from connector.adapters.native_erp import NativeErp
+from connector.domain.records import Batch, Intent, Operation, Page, RemoteRecord, WriteResult
+from connector.domain.records import WriteStatus as Status
+from connector.errors import AccessDenied, RetryLater
+
+LOST = (Status.UNKNOWN, Status.RETRY)
+
+
+def _with(batch: Batch, **changes: Any) -> Batch:
+    return replace(batch, intents=tuple(replace(intent, **changes) for intent in batch.intents))
+
+
+def _sending(batch: Batch, sent: Any) -> Batch:
+    """The batch with other payloads in its updates."""
+    return replace(batch, intents=tuple(
+        replace(i, payload=sent(i.payload)) if i.operation is Operation.UPDATE else i
+        for i in batch.intents))
+
+
+class LostAnswerTakenForNotMade(NativeCrm):
+    """Takes a lost answer for a write that was not made, and makes it again by another key."""
+
+    def write(self, batch: Batch) -> list[WriteResult]:
+        results = super().write(batch)
+        if all(r.status is Status.UNKNOWN for r in results):
+            return super().write(replace(batch, key=f"{batch.key} again"))
+        return results
+
+
+class LostAnswerTakenForMade(NativeErp):
+    """Takes an update for made whatever became of the call: it gives back what is there."""
+
+    taken: Sequence[Status] = LOST
+
+    def write(self, batch: Batch) -> list[WriteResult]:
+        return [self._as_if(batch.object, intent, result) for intent, result in
+                zip(batch.intents, super().write(batch), strict=True)]
+
+    def _as_if(self, object: str, intent: Intent, result: WriteResult) -> WriteResult:
+        if result.status not in self.taken or intent.operation is Operation.CREATE:
+            return result
+        try:
+            there = self.get(object, [intent.external_id or ""]).get(intent.external_id or "")
+        except RetryLater:
+            return result
+        return WriteResult(Status.UPDATED, there) if there else result
+
+
+class StaleTakenForMade(LostAnswerTakenForMade):
+    """Takes a write that was refused for its old version for made."""
+
+    taken = (Status.STALE,)
+
+
+class WritesBlindly(NativeCrm):
+    """Sends no version."""
+
+    def write(self, batch: Batch) -> list[WriteResult]:
+        return super().write(_with(batch, version=None))
+
+
+class RevNotSent(NativeErp):
+    """Writes with whatever revision the record has by then."""
+
+    def write(self, batch: Batch) -> list[WriteResult]:
+        if batch.operation is Operation.CREATE:
+            return super().write(batch)
+        try:
+            now = self.get(batch.object, [i.external_id or "" for i in batch.intents])
+        except RetryLater as error:
+            return [WriteResult.put_off(error)] * len(batch.intents)
+        return super().write(replace(batch, intents=tuple(
+            replace(i, version=now[i.external_id or ""].version)
+            if i.external_id in now else i for i in batch.intents)))
+
+
+class CursorRunsAhead(NativeErp):
+    """Gives with every page the cursor of the last one."""
+
+    def pull(self, object: str, cursor: str | None) -> Iterator[Page]:
+        pages = list(super().pull(object, cursor))
+        for page in pages:
+            yield replace(page, cursor=pages[-1].cursor)
+
+
+class NoKeyNoReference(NativeCrm):
+    """A create carries neither a key that stays the same nor what it is made for."""
+
+    def write(self, batch: Batch) -> list[WriteResult]:
+        at = datetime.now().isoformat()  # noqa: DTZ005
+        return super().write(replace(_with(batch, reference=""), key=at))
+
+
+class DropsBlanks(NativeCrm):
+    """Leaves out of an update what is blank."""
+
+    def write(self, batch: Batch) -> list[WriteResult]:
+        return super().write(_sending(batch, lambda payload: {
+            name: value for name, value in payload.items() if value is not None}))
+
+
+class DropsAField(NativeErp):
+    """Leaves a field out of every update, and says that it was written."""
+
+    def write(self, batch: Batch) -> list[WriteResult]:
+        return super().write(_sending(batch, lambda payload: {
+            name: value for name, value in payload.items()
+            if name not in ("display_name", "given_name", "label")}))
+
+
+class BlanksTheRestOfAGroup(NativeErp):
+    """Sends a group with nulls for what does not change."""
+
+    def write(self, batch: Batch) -> list[WriteResult]:
+        return super().write(_sending(batch, _whole))
+
+
+def _whole(payload: Mapping[str, Any]) -> dict[str, Any]:
+    if "address" not in payload:
+        return dict(payload)
+    return {**payload, "address": {"line1": None, "town": None, **payload["address"]}}
+
+
+class HalfAPageTakenForAnEmptyOne(NativeCrm):
+    """Takes a page that it couldn't read to its end for an empty one, up to now."""
+
+    def pull(self, object: str, cursor: str | None) -> Iterator[Page]:
+        try:
+            yield from super().pull(object, cursor)
+        except RetryLater:
+            yield Page((), json.dumps({"since": self.now().isoformat()}))
+
+    def now(self) -> datetime:
+        """The time of its own machine."""
+        return self._http._clock.now()
+
+
+class DeniedTakenForTheEnd(NativeErp):
+    """Takes 401 and 429 for the end of the pages, up to now."""
+
+    def pull(self, object: str, cursor: str | None) -> Iterator[Page]:
+        try:
+            yield from super().pull(object, cursor)
+        except (AccessDenied, RetryLater):
+            now = self._http._clock.now().isoformat()
+            yield Page((), json.dumps({"modified": now, "id": 0}))
+
+
+class UnreadTakenForGone(NativeErp):
+    """Takes records that it couldn't read for gone."""
+
+    def get(self, object: str, external_ids: Sequence[str]) -> dict[str, RemoteRecord]:
+        try:
+            return super().get(object, external_ids)
+        except RetryLater:
+            return {}
+
+
+class LosesWhatWasAnsweredTwice(NativeErp):
+    """Can't tell a create that is repeated from one that is refused: it makes another one."""
+
+    def write(self, batch: Batch) -> list[WriteResult]:
+        if batch.operation is not Operation.CREATE:
+            return super().write(batch)
+        results = super().write(batch)
+        if all(r.status is Status.UNKNOWN for r in results):
+            return super().write(_with(batch, reference=None))
+        return results
+
+
+CRM_BUGS = (LostAnswerTakenForNotMade, WritesBlindly, NoKeyNoReference, DropsBlanks,
+            HalfAPageTakenForAnEmptyOne)
+ERP_BUGS = (LostAnswerTakenForMade, StaleTakenForMade, RevNotSent, CursorRunsAhead, DropsAField,
+            BlanksTheRestOfAGroup, DeniedTakenForTheEnd, UnreadTakenForGone,
+            LosesWhatWasAnsweredTwice)
