@@ -1,4 +1,4 @@
-"""Planted bugs of adapters: each breaks one promise, and the torture test of adapters has to notice.
+"""Planted bugs of adapters: each breaks one promise, which the torture test has to notice.
 
 A docstring says what the adapter does wrong.
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 from connector.adapters.native_crm import NativeCrm
 from connector.adapters.native_erp import NativeErp
-from connector.domain.records import Batch, Intent, Operation, Page, RemoteRecord, WriteResult
+from connector.domain.records import Batch, Intent, Operation, Page, WriteResult
 from connector.domain.records import WriteStatus as Status
 from connector.errors import AccessDenied, RetryLater
 
@@ -160,18 +160,8 @@ class DeniedTakenForTheEnd(NativeErp):
             yield Page((), json.dumps({"modified": now, "id": 0}))
 
 
-class UnreadTakenForGone(NativeErp):
-    """Takes records that it couldn't read for gone."""
-
-    def get(self, object: str, external_ids: Sequence[str]) -> dict[str, RemoteRecord]:
-        try:
-            return super().get(object, external_ids)
-        except RetryLater:
-            return {}
-
-
-class LosesWhatWasAnsweredTwice(NativeErp):
-    """Can't tell a create that is repeated from one that is refused: it makes another one."""
+class RepeatsWithoutReference(NativeErp):
+    """Makes a create whose answer was lost again, without what it is made for."""
 
     def write(self, batch: Batch) -> list[WriteResult]:
         if batch.operation is not Operation.CREATE:
@@ -185,5 +175,4 @@ class LosesWhatWasAnsweredTwice(NativeErp):
 CRM_BUGS = (LostAnswerTakenForNotMade, WritesBlindly, NoKeyNoReference, DropsBlanks,
             HalfAPageTakenForAnEmptyOne)
 ERP_BUGS = (LostAnswerTakenForMade, StaleTakenForMade, RevNotSent, CursorRunsAhead, DropsAField,
-            BlanksTheRestOfAGroup, DeniedTakenForTheEnd, UnreadTakenForGone,
-            LosesWhatWasAnsweredTwice)
+            BlanksTheRestOfAGroup, DeniedTakenForTheEnd, RepeatsWithoutReference)

@@ -249,6 +249,7 @@ class Bench:
                 and self.faults.happens("edited_under_hands"):
             object, external_id = self.chance.choice(self._at_hand)
             self.edit(self.role, self._entity_of(object), external_id)
+            self._unlock(object, external_id)  # a write waits for whoever holds the record
         elif not writes and self.faults.happens("edited_between_reads"):
             for _ in range(self.chance.choice((1, 1, 4))):
                 self._edit_any()

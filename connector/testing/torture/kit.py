@@ -29,18 +29,19 @@ from connector.testing.torture.swarm import Report, Said, Total, emptied, told
 __all__ = ["Factory", "Records", "Report", "Simulated", "run_seed", "run_seeds"]
 
 
-def run_seed(simulated: Factory, seed: int, store: SqlStore | None = None) -> Report:
+def run_seed(simulated: Factory, seed: int, store: SqlStore | None = None,
+             trace: list[str] | None = None) -> Report:
     """Simulate one seed; the same one takes the same course. Without a `store` it has one of its
-    own in memory; one that is given is emptied."""
+    own in memory; one that is given is emptied. What happens is noted in `trace`."""
     if store is None:
         store = open_store("sqlite://", OpenClock())
         try:
-            return run_seed(simulated, seed, store)
+            return run_seed(simulated, seed, store, trace)
         finally:
             store.close()
     emptied(store)
     chance, clock, said = Random(seed), OpenClock(), Said()
-    faults = Faults(chance, LineRates.drawn(chance))
+    faults = Faults(chance, LineRates.drawn(chance), trace=[] if trace is None else trace)
     structlog.configure(processors=[said])
     with _seeded(seed), simulated(clock, Random(f"system of {seed}")) as system:
         bench = Bench(system, clock, chance, faults, store)
@@ -98,9 +99,19 @@ def run_seeds(simulated: Factory, seeds: Iterable[int]) -> Iterator[Report]:
 def main() -> int:
     """Simulate, print what came of it, and say how a failing seed is run again."""
     asked = _parser().parse_args()
-    simulated = _found(asked.simulated)
+    try:
+        return _tortured(asked, _found(asked.simulated))
+    except ConfigInvalid as error:
+        sys.stderr.write(f"error: {error.message}\n  {error.hint}\n")
+        return error.exit_code
+
+
+def _tortured(asked: argparse.Namespace, simulated: Factory) -> int:
     if asked.seed is not None:
-        report = run_seed(simulated, asked.seed)
+        trace = list[str]()
+        report = run_seed(simulated, asked.seed, trace=trace)
+        if asked.trace:
+            print(*trace, sep="\n")
         print(f"seed {report.seed}: {report.edits} edits, {report.writes} writes, faults "
               f"{dict(report.faults)}, trace {report.digest[:16]}")
         print(*report.violations, sep="\n")
@@ -142,6 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--minutes", type=float, default=10, help="the longest it may take")
     parser.add_argument("--seed", type=int, help="simulate this one alone, and tell of it")
+    parser.add_argument("--trace", action="store_true", help="print all that happens in it")
     return parser
 
 

@@ -1,0 +1,80 @@
+"""The torture test of adapters, on our own ones: what has to hold holds, and it bites."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from connector.testing.torture.kit import Factory, run_seeds
+from connector.testing.torture_suite import TortureSuite
+from tests.torture.bugs_of_adapters import BUGS
+from tests.torture.simulated_natives import BOTH, native_crm, native_erp
+
+BUDGET = 60
+"""Seeds that a planted bug may take, counted from the one that caught it."""
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_no_invariant_breaks(kind: str) -> None:
+    reports = list(run_seeds(BOTH[kind], range(1000, 1005)))
+    assert {report.seed: report.violations for report in reports if report.violations} == {}
+    assert all(report.edits for report in reports)
+    assert sum(report.writes for report in reports) > 20
+
+
+@pytest.mark.slow
+class TestNativeCrm(TortureSuite):
+    @pytest.fixture
+    def simulated(self) -> Factory:
+        return native_crm
+
+
+@pytest.mark.slow
+class TestNativeErp(TortureSuite):
+    @pytest.fixture
+    def simulated(self) -> Factory:
+        return native_erp
+
+
+def test_one_seed_is_run_again_by_a_command() -> None:
+    def again() -> str:
+        return subprocess.run(
+            [sys.executable, "-m", "connector.testing.torture.kit",
+             "tests.torture.simulated_natives:native_erp", "--seed", "3"],
+            capture_output=True, text=True, check=True).stdout
+
+    assert again() == (told := again())
+    assert told.startswith("seed 3: ")
+    assert ", trace " in told
+
+
+def test_a_factory_that_is_not_there_is_told() -> None:
+    done = subprocess.run([sys.executable, "-m", "connector.testing.torture.kit", "no.such:thing"],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "no.such:thing can't be found" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["HalfAPageTakenForAnEmptyOne", "RevNotSent"])
+def test_some_planted_bugs_are_caught_at_once(name: str) -> None:
+    caught(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BUGS)
+def test_every_planted_bug_is_caught(name: str) -> None:
+    caught(name)
+
+
+def caught(name: str) -> None:
+    """Simulate seeds with a bug in place until an invariant breaks that holds without it."""
+    bug = BUGS[name]
+    for report in run_seeds(bug.planted, range(bug.seed, bug.seed + BUDGET)):
+        if report.violations:
+            break
+    assert bug.invariant in {told.partition(":")[0] for told in report.violations}
+    (honest,) = run_seeds(bug.honest, [report.seed])
+    assert honest.violations == []
