@@ -9,13 +9,15 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from connector.adapters.native_crm import NativeCrm
 from connector.adapters.native_erp import NativeErp
 from connector.domain.records import Batch, Intent, Operation, Page, WriteResult
 from connector.domain.records import WriteStatus as Status
 from connector.errors import AccessDenied, RetryLater
+from connector.testing.torture.kit import Factory
+from tests.torture.simulated_natives import crm_with, erp_with, native_crm, native_erp
 
 LOST = (Status.UNKNOWN, Status.RETRY)
 
@@ -172,7 +174,36 @@ class RepeatsWithoutReference(NativeErp):
         return results
 
 
-CRM_BUGS = (LostAnswerTakenForNotMade, WritesBlindly, NoKeyNoReference, DropsBlanks,
-            HalfAPageTakenForAnEmptyOne)
-ERP_BUGS = (LostAnswerTakenForMade, StaleTakenForMade, RevNotSent, CursorRunsAhead, DropsAField,
-            BlanksTheRestOfAGroup, DeniedTakenForTheEnd, RepeatsWithoutReference)
+class Bug(NamedTuple):
+    """An adapter with a bug: the system it speaks to, the first seed from 0 that catches it, and
+    the invariant that breaks."""
+
+    planted: Factory
+    honest: Factory
+    seed: int
+    invariant: str
+
+
+def _crm(kind: type[NativeCrm], seed: int, invariant: str) -> Bug:
+    return Bug(crm_with(kind), native_crm, seed, invariant)
+
+
+def _erp(kind: type[NativeErp], seed: int, invariant: str) -> Bug:
+    return Bug(erp_with(kind), native_erp, seed, invariant)
+
+
+BUGS = {
+    "LostAnswerTakenForNotMade": _crm(LostAnswerTakenForNotMade, 31, "I1"),
+    "LostAnswerTakenForMade": _erp(LostAnswerTakenForMade, 8, "I3"),
+    "StaleTakenForMade": _erp(StaleTakenForMade, 18, "I3"),
+    "WritesBlindly": _crm(WritesBlindly, 1, "I3"),
+    "RevNotSent": _erp(RevNotSent, 66, "I3"),
+    "CursorRunsAhead": _erp(CursorRunsAhead, 55, "I6"),
+    "NoKeyNoReference": _crm(NoKeyNoReference, 8, "I2"),
+    "RepeatsWithoutReference": _erp(RepeatsWithoutReference, 9, "I2"),
+    "DropsBlanks": _crm(DropsBlanks, 0, "I3"),
+    "DropsAField": _erp(DropsAField, 2, "I3"),
+    "BlanksTheRestOfAGroup": _erp(BlanksTheRestOfAGroup, 0, "I3"),
+    "HalfAPageTakenForAnEmptyOne": _crm(HalfAPageTakenForAnEmptyOne, 0, "I2"),
+    "DeniedTakenForTheEnd": _erp(DeniedTakenForTheEnd, 0, "I1"),
+}

@@ -3,7 +3,7 @@ this process."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -109,4 +109,3 @@ def erp_with(kind: type[NativeErp]) -> Factory:
 native_crm: Factory = crm_with(NativeCrm)
 native_erp: Factory = erp_with(NativeErp)
 BOTH: Mapping[str, Factory] = {"native_crm": native_crm, "native_erp": native_erp}
-Broken = Callable[[], Factory]

@@ -9,7 +9,7 @@ import importlib
 import random
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from random import Random
 
@@ -96,9 +96,10 @@ def run_seeds(simulated: Factory, seeds: Iterable[int]) -> Iterator[Report]:
 
 # ---- the command
 
-def main() -> int:
-    """Simulate, print what came of it, and say how a failing seed is run again."""
-    asked = _parser().parse_args()
+def main(words: Sequence[str] | None = None) -> int:
+    """Simulate, print what came of it, and say how a failing seed is run again; by the words of
+    the command line where none are given."""
+    asked = _parser().parse_args(words)
     try:
         return _tortured(asked, _found(asked.simulated))
     except ConfigInvalid as error:
