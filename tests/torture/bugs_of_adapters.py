@@ -200,7 +200,7 @@ BUGS = {
     "RevNotSent": _erp(RevNotSent, 66, "I3"),
     "CursorRunsAhead": _erp(CursorRunsAhead, 55, "I6"),
     "NoKeyNoReference": _crm(NoKeyNoReference, 8, "I2"),
-    "RepeatsWithoutReference": _erp(RepeatsWithoutReference, 9, "I2"),
+    "RepeatsWithoutReference": _erp(RepeatsWithoutReference, 103, "I3"),
     "DropsBlanks": _crm(DropsBlanks, 0, "I3"),
     "DropsAField": _erp(DropsAField, 2, "I3"),
     "BlanksTheRestOfAGroup": _erp(BlanksTheRestOfAGroup, 0, "I3"),
