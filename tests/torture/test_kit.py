@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
+from random import Random
 
 import pytest
 
 from connector.errors import ConfigInvalid
+from connector.testing.torture.bench import OpenClock
 from connector.testing.torture.kit import Factory, main, run_seed, run_seeds
-from connector.testing.torture.simulated import code_at, opposite
+from connector.testing.torture.simulated import Records, Simulated, checked, opposite
 from connector.testing.torture_suite import TortureSuite
 from tests.torture.bugs_of_adapters import BUGS
-from tests.torture.simulated_natives import BOTH, OF_CRM, OF_ERP, native_crm, native_erp
+from tests.torture.simulated_natives import BOTH, OF_CRM, native_crm, native_erp
 
 BUDGET = 60
 """Seeds that a planted bug may take, counted from the one that caught it."""
@@ -66,11 +69,25 @@ def test_a_factory_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str])
     assert "no.such:thing can't be found" in capsys.readouterr().err
 
 
-def test_what_is_not_simulated_is_told() -> None:
+def described(records: dict[str, Records]) -> Simulated:
+    """A system of which users do something else than what the native CRM's do."""
+    with native_crm(OpenClock(), Random(0)) as simulated:
+        return replace(simulated, records=records)
+
+
+@pytest.mark.parametrize(("records", "told"), [
+    ({"customer": Records(("nam",))}, "No field of customer is mapped to nam"),
+    ({"customer": Records(("name",), amounts=("createdAt",))}, "is mapped to createdAt"),
+    ({"customer": Records(("name", "email"))}, "email of customer takes no text as it stands"),
+    ({"opportunity": Records(("name",))}, "There are records of opportunity, and no mapping")])
+def test_a_mistake_in_what_users_do_is_told(records: dict[str, Records], told: str) -> None:
+    with pytest.raises(ConfigInvalid, match=told):
+        checked(described(records))
+
+
+def test_documents_are_not_simulated() -> None:
     with pytest.raises(ConfigInvalid, match="order has lines"):
         opposite(OF_CRM["order"])
-    with pytest.raises(ConfigInvalid, match="No field of customer is mapped to balance"):
-        code_at(OF_ERP["customer"], "balance")
 
 
 @pytest.mark.parametrize("name", ["HalfAPageTakenForAnEmptyOne", "BlanksTheRestOfAGroup"])

@@ -18,8 +18,9 @@ import structlog
 from connector.errors import ConfigInvalid, ConnectorError
 from connector.store.open import open_store
 from connector.store.unit_of_work import SqlStore
-from connector.testing.torture.bench import Bench, OpenClock
+from connector.testing.torture.bench import OpenClock
 from connector.testing.torture.bench_invariants import broken
+from connector.testing.torture.bench_users import CrowdedBench
 from connector.testing.torture.faults import Died, Faults, Stuck
 from connector.testing.torture.line import LineRates
 from connector.testing.torture.rest import at_rest, rest
@@ -44,7 +45,7 @@ def run_seed(simulated: Factory, seed: int, store: SqlStore | None = None,
     faults = Faults(chance, LineRates.drawn(chance), trace=[] if trace is None else trace)
     structlog.configure(processors=[said])
     with _seeded(seed), simulated(clock, Random(f"system of {seed}")) as system:
-        bench = Bench(system, clock, chance, faults, store)
+        bench = CrowdedBench(system, clock, chance, faults, store)
         rounds = 0
         try:
             _work(bench)
@@ -62,7 +63,7 @@ def run_seed(simulated: Factory, seed: int, store: SqlStore | None = None,
                   faults.writes, rounds, digest)
 
 
-def _work(bench: Bench) -> None:
+def _work(bench: CrowdedBench) -> None:
     """Users work, and between what they do the connector syncs, as far as it gets."""
     for _ in range(bench.chance.randint(3, 8)):
         bench.look()

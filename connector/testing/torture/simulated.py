@@ -22,6 +22,7 @@ from connector.mapping.document import MappingDocument
 from connector.mapping.transforms import Transform
 from connector.ports import Adapter
 from connector.testing.clock import VirtualClock
+from connector.testing.torture.company import MARK
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,28 @@ def code_at(mapping: FieldMap, path: str) -> FieldCode:
             return code
     raise ConfigInvalid(f"No field of {mapping.entity.name} is mapped to {path}, both ways.",
                         hint="Name fields of the mapping by their paths in the system.")
+
+
+def checked(simulated: Simulated) -> Simulated:
+    """A simulated system whose fields are there. Raises `ConfigInvalid` for an entity or a field
+    that is not mapped, and for a text that does not come back as it was written."""
+    for entity, records in simulated.records.items():
+        if entity not in simulated.mappings:
+            raise ConfigInvalid(f"There are records of {entity}, and no mapping of it.",
+                                hint="Write one, or leave them out.")
+        for path in (*records.texts, *records.blank, *records.amounts):
+            code = code_at(simulated.mappings[entity], path)
+            if path in records.texts and _there_and_back(code, f"a{MARK}") != f"a{MARK}":
+                raise ConfigInvalid(f"{path} of {entity} takes no text as it stands.",
+                                    hint="Name fields that are mapped without a transform.")
+    return simulated
+
+
+def _there_and_back(code: FieldCode, text: str) -> Any:
+    try:
+        return code.decode(text) if code.encode is None else code.encode(code.decode(text))
+    except ValueError:
+        return None
 
 
 def nested(path: str, value: Any) -> dict[str, Any]:
