@@ -11,6 +11,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import structlog
+
 from connector.adapters.native_crm import NativeCrm
 from connector.adapters.native_erp import NativeErp
 from connector.domain.records import Batch, Intent, Operation, Page, WriteResult
@@ -174,6 +176,14 @@ class RepeatsWithoutReference(NativeErp):
         return results
 
 
+class LogsWhatItWrites(NativeErp):
+    """Puts what it writes into the log."""
+
+    def write(self, batch: Batch) -> list[WriteResult]:
+        structlog.get_logger().debug("writing", rows=[intent.payload for intent in batch.intents])
+        return super().write(batch)
+
+
 class Bug(NamedTuple):
     """An adapter with a bug: the system it speaks to, the first seed from 0 that catches it, and
     the invariant that breaks."""
@@ -205,5 +215,6 @@ BUGS = {
     "DropsAField": _erp(DropsAField, 2, "I3"),
     "BlanksTheRestOfAGroup": _erp(BlanksTheRestOfAGroup, 0, "I3"),
     "HalfAPageTakenForAnEmptyOne": _crm(HalfAPageTakenForAnEmptyOne, 0, "I2"),
+    "LogsWhatItWrites": _erp(LogsWhatItWrites, 0, "I10"),
     "DeniedTakenForTheEnd": _erp(DeniedTakenForTheEnd, 0, "I1"),
 }

@@ -43,8 +43,7 @@ def run_seed(simulated: Factory, seed: int, store: SqlStore | None = None,
     emptied(store)
     chance, clock, said = Random(seed), OpenClock(), Said()
     faults = Faults(chance, LineRates.drawn(chance), trace=[] if trace is None else trace)
-    structlog.configure(processors=[said])
-    with _seeded(seed), simulated(clock, Random(f"system of {seed}")) as system:
+    with _heard(said), _seeded(seed), simulated(clock, Random(f"system of {seed}")) as system:
         bench = CrowdedBench(system, clock, chance, faults, store)
         rounds = 0
         try:
@@ -72,6 +71,17 @@ def _work(bench: CrowdedBench) -> None:
         bench.clock.sleep(90)
         with suppress(ConnectorError, Died):
             bench.engine().sync(safety_stop=False)
+
+
+@contextmanager
+def _heard(said: Said) -> Iterator[None]:
+    """What the log says is looked at, and shown to nobody."""
+    before = structlog.get_config() if structlog.is_configured() else None
+    structlog.configure(processors=[said], wrapper_class=structlog.BoundLogger)
+    try:
+        yield
+    finally:
+        structlog.reset_defaults() if before is None else structlog.configure(**before)
 
 
 @contextmanager
