@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 import pytest
+import requests
 import structlog
 
 from connector.errors import ConfigInvalid
+from connector.testing.clock import VirtualClock
 from connector.testing.torture.bench import OpenClock
 from connector.testing.torture.kit import Factory, main, run_seed, run_seeds
 from connector.testing.torture.simulated import Records, Simulated, checked, opposite
@@ -91,6 +97,26 @@ def described(records: dict[str, Records]) -> Simulated:
 def test_a_mistake_in_what_users_do_is_told(records: dict[str, Records], told: str) -> None:
     with pytest.raises(ConfigInvalid, match=told):
         checked(described(records))
+
+
+@contextmanager
+def refusing(clock: VirtualClock, chance: Random) -> Iterator[Simulated]:
+    """An ERP that takes no edits of its users while it is read or written by others."""
+    with native_erp(clock, chance) as simulated:
+        edited = simulated.edit
+
+        def edit(object: str, id: str, changes: Mapping[str, Any]) -> None:
+            if any(frame.function == "send" for frame in inspect.stack(0)):
+                raise requests.HTTPError("409 in use")
+            edited(object, id, changes)
+
+        yield replace(simulated, edit=edit)
+
+
+def test_what_a_user_can_not_do_is_told_and_no_fault() -> None:
+    reports = list(run_seeds(refusing, range(4)))
+    assert {told.partition(" (")[0] for report in reports for told in report.violations} \
+        == {"a user could not do his work: HTTPError: 409 in use"}
 
 
 def test_documents_are_not_simulated() -> None:

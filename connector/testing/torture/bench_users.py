@@ -12,6 +12,7 @@ from connector.mapping.compiled import at
 from connector.testing.torture.bench import Bench, Late, Payload
 from connector.testing.torture.company import MARK, tokens
 from connector.testing.torture.simulated import code_at, merged, nested
+from connector.testing.torture.swarm import told
 
 FEW = 4
 """Records of an entity that users rather add to than edit."""
@@ -21,9 +22,16 @@ class CrowdedBench(Bench):
     """A bench whose users do what chance tells them."""
 
     def users(self, writes: bool) -> None:
-        """Users at work just before a call."""
+        """Users at work just before a call. What they can't do is told at the end: here it would be
+        taken for a failure of the call."""
         if not self.faults.on:
             return
+        try:
+            self._meddle(writes)
+        except Exception as error:
+            self.violations.append(f"a user could not do his work: {told(error)}")
+
+    def _meddle(self, writes: bool) -> None:
         for object, external_id in self.hands if writes else ():
             self.unlock(object, external_id)
         if writes and self.hands and not self.onlooker.capabilities.write_window \
