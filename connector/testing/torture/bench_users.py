@@ -26,6 +26,7 @@ class CrowdedBench(Bench):
         taken for a failure of the call."""
         if not self.faults.on:
             return
+        self.clock.sleep(self.chance.choice((0, 0, 0.1, 1.5)))  # a call takes its time
         try:
             self._meddle(writes)
         except Exception as error:
@@ -54,7 +55,8 @@ class CrowdedBench(Bench):
                     if self.simulated.mappings[entity].object == object)
 
     def act(self) -> None:
-        """One thing that some user does."""
+        """One thing that some user does, now or a little later."""
+        self.clock.sleep(self.chance.choice((0, 0.2, 2)))
         role, entity = self.chance.choice((CRM, ERP)), self.chance.choice(self.pair.entities)
         living, what = self.living(role, entity), self.chance.random()
         if not living or what < (0.4 if len(living) < FEW else 0.1):

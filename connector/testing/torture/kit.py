@@ -65,10 +65,10 @@ def run_seed(simulated: Factory, seed: int, store: SqlStore | None = None,
 def _work(bench: CrowdedBench) -> None:
     """Users work, and between what they do the connector syncs, as far as it gets."""
     for _ in range(bench.chance.randint(3, 8)):
+        bench.clock.sleep(90)  # a dead one's lease has to run out
         bench.look()
         for _ in range(bench.chance.choice((1, 3, 5, 9))):
             bench.act()
-        bench.clock.sleep(90)
         with suppress(ConnectorError, Died):
             bench.engine().sync(safety_stop=False)
 
