@@ -31,7 +31,7 @@ class TortureSuite:
             f"  again, {_again(simulated, report.seed)}" for report in failed)
 
     def test_the_same_seed_takes_the_same_course(self, simulated: Factory) -> None:
-        first = _reports(simulated, self.SEEDS)[:3]
+        first = _reports(simulated, self.SEEDS)[:2]
         assert [r.digest for r in first] == [run_seed(simulated, r.seed).digest for r in first]
         assert len({r.digest for r in first}) == len(first)
 

@@ -203,18 +203,18 @@ def _erp(kind: type[NativeErp], seed: int, invariant: str) -> Bug:
 
 
 BUGS = {
-    "LostAnswerTakenForNotMade": _crm(LostAnswerTakenForNotMade, 31, "I1"),
-    "LostAnswerTakenForMade": _erp(LostAnswerTakenForMade, 8, "I3"),
-    "StaleTakenForMade": _erp(StaleTakenForMade, 18, "I3"),
+    "LostAnswerTakenForNotMade": _crm(LostAnswerTakenForNotMade, 62, "I3"),
+    "LostAnswerTakenForMade": _erp(LostAnswerTakenForMade, 1, "I3"),
+    "StaleTakenForMade": _erp(StaleTakenForMade, 1, "I3"),
     "WritesBlindly": _crm(WritesBlindly, 1, "I3"),
-    "RevNotSent": _erp(RevNotSent, 66, "I3"),
-    "CursorRunsAhead": _erp(CursorRunsAhead, 55, "I6"),
-    "NoKeyNoReference": _crm(NoKeyNoReference, 8, "I2"),
-    "RepeatsWithoutReference": _erp(RepeatsWithoutReference, 103, "I3"),
+    "RevNotSent": _erp(RevNotSent, 31, "I3"),
+    "CursorRunsAhead": _erp(CursorRunsAhead, 50, "I1"),
+    "NoKeyNoReference": _crm(NoKeyNoReference, 21, "I2"),
+    "RepeatsWithoutReference": _erp(RepeatsWithoutReference, 17, "I3"),
     "DropsBlanks": _crm(DropsBlanks, 0, "I3"),
-    "DropsAField": _erp(DropsAField, 2, "I3"),
-    "BlanksTheRestOfAGroup": _erp(BlanksTheRestOfAGroup, 0, "I3"),
+    "DropsAField": _erp(DropsAField, 1, "I3"),
+    "BlanksTheRestOfAGroup": _erp(BlanksTheRestOfAGroup, 2, "I3"),
     "HalfAPageTakenForAnEmptyOne": _crm(HalfAPageTakenForAnEmptyOne, 0, "I2"),
     "LogsWhatItWrites": _erp(LogsWhatItWrites, 0, "I10"),
-    "DeniedTakenForTheEnd": _erp(DeniedTakenForTheEnd, 0, "I1"),
+    "DeniedTakenForTheEnd": _erp(DeniedTakenForTheEnd, 2, "I1"),
 }
