@@ -5,22 +5,24 @@ A docstring says what the adapter does wrong.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any, NamedTuple
 
 import structlog
 
-from connector.adapters.native_crm import NativeCrm
-from connector.adapters.native_erp import NativeErp
+from connector.adapters.native_crm import NativeCrm, NativeCrmSettings
+from connector.adapters.native_erp import NativeErp, NativeErpSettings
 from connector.domain.records import Batch, Intent, Operation, Page, WriteResult
 from connector.domain.records import WriteStatus as Status
 from connector.errors import AccessDenied, RetryLater
+from connector.ports import Clock
 from connector.testing.torture.kit import Factory
 from tests.torture.simulated_natives import crm_with, erp_with, native_crm, native_erp
 
+CALLS = itertools.count()
 LOST = (Status.UNKNOWN, Status.RETRY)
 
 
@@ -105,8 +107,7 @@ class NoKeyNoReference(NativeCrm):
     """A create carries neither a key that stays the same nor what it is made for."""
 
     def write(self, batch: Batch) -> list[WriteResult]:
-        at = datetime.now().isoformat()  # noqa: DTZ005
-        return super().write(replace(_with(batch, reference=""), key=at))
+        return super().write(replace(_with(batch, reference=""), key=f"call {next(CALLS)}"))
 
 
 class DropsBlanks(NativeCrm):
@@ -142,25 +143,29 @@ def _whole(payload: Mapping[str, Any]) -> dict[str, Any]:
 class HalfAPageTakenForAnEmptyOne(NativeCrm):
     """Takes a page that it couldn't read to its end for an empty one, up to now."""
 
+    def __init__(self, settings: NativeCrmSettings, clock: Clock, *, page: int) -> None:
+        super().__init__(settings, clock, page=page)
+        self.clock = clock
+
     def pull(self, object: str, cursor: str | None) -> Iterator[Page]:
         try:
             yield from super().pull(object, cursor)
         except RetryLater:
-            yield Page((), json.dumps({"since": self.now().isoformat()}))
-
-    def now(self) -> datetime:
-        """The time of its own machine."""
-        return self._http._clock.now()
+            yield Page((), json.dumps({"since": self.clock.now().isoformat()}))
 
 
 class DeniedTakenForTheEnd(NativeErp):
     """Takes 401 and 429 for the end of the pages, up to now."""
 
+    def __init__(self, settings: NativeErpSettings, clock: Clock, *, page: int) -> None:
+        super().__init__(settings, clock, page=page)
+        self.clock = clock
+
     def pull(self, object: str, cursor: str | None) -> Iterator[Page]:
         try:
             yield from super().pull(object, cursor)
         except (AccessDenied, RetryLater):
-            now = self._http._clock.now().isoformat()
+            now = self.clock.now().isoformat()
             yield Page((), json.dumps({"modified": now, "id": 0}))
 
 
