@@ -10,6 +10,7 @@ LINES ?= 1000000
 SEED ?= 4217
 EDITED_EVERY ?= 1
 SEEDS_TELLS ?= 20000
+SEEDS_ADAPTERS ?= 2000
 SEEDS_POSTGRESQL ?= 5000
 KILLS ?= 500
 RECORDS ?= 50000
@@ -44,6 +45,7 @@ torture: .venv/develop
 	$(BIN)/python -m connector.testing.torture.crashes --tells $(SCENARIOS_TELLS)
 	$(BIN)/python -m connector.testing.torture --seeds $(SEEDS) --minutes $(MINUTES)
 	$(BIN)/python -m connector.testing.torture --tells --seeds $(SEEDS_TELLS) --minutes $(MINUTES)
+	for kind in native_crm native_erp; do $(BIN)/python -m connector.testing.torture.kit tests.torture.simulated_natives:$$kind --seeds $(SEEDS_ADAPTERS) --minutes $(MINUTES) || exit 1; done
 	$(BIN)/python -m tests.postgres connector.testing.torture --seeds $(SEEDS_POSTGRESQL) --processes 1
 
 # Schedules, workers, cancellation and killed flow runs, with a real Prefect server: some minutes.

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import requests
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
-from requests.adapters import HTTPAdapter
+from requests.adapters import BaseAdapter, HTTPAdapter
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_exponential_jitter
 from urllib3.exceptions import ConnectTimeoutError
@@ -72,6 +72,7 @@ class HttpSettings(BaseModel):
     budget: BudgetSettings | None = Field(
         None, description="how many calls may be made in a second and in a day")
     _meter: Meter | None = PrivateAttr(default=None)
+    _transport: BaseAdapter | None = PrivateAttr(default=None)
 
     @field_validator("url")
     @classmethod
@@ -92,6 +93,18 @@ class HttpSettings(BaseModel):
         """The same settings, with calls counted there."""
         copy = self.model_copy()
         copy._meter = meter
+        return copy
+
+    @property
+    def transport(self) -> BaseAdapter | None:
+        """What calls go through; None where each connection has its own."""
+        return self._transport
+
+    def through(self, transport: BaseAdapter) -> Self:
+        """The same settings, with calls that go through `transport`: for tests, which let things
+        go wrong there."""
+        copy = self.model_copy()
+        copy._transport = transport
         return copy
 
 
@@ -138,9 +151,10 @@ class Connection:
         self._session.auth = auth
         self._session.trust_env = False
         self._session.verify = settings.verify_tls
-        pool = HTTPAdapter(pool_connections=1, pool_maxsize=settings.calls_in_flight)
-        self._session.mount("http://", pool)
-        self._session.mount("https://", pool)
+        transport = settings.transport or HTTPAdapter(
+            pool_connections=1, pool_maxsize=settings.calls_in_flight)
+        self._session.mount("http://", transport)
+        self._session.mount("https://", transport)
         self._slots = BoundedSemaphore(settings.calls_in_flight)
         self._checked_host = False
         self._budget = None if settings.budget is None else Budget(
@@ -177,7 +191,10 @@ class Connection:
                 raise _last_word(call, error) from error.__cause__
 
     def in_parallel(self, work: Callable[[Any], T], items: Sequence[Any]) -> list[T]:
-        """`work` on each item, as many at a time as the settings allow; results in order."""
+        """`work` on each item, as many at a time as the settings allow; results in order. One at a
+        time is done in the caller's own thread, so that a simulation has one order of events."""
+        if self.settings.calls_in_flight == 1:
+            return [work(item) for item in items]
         contexts = [copy_context() for _ in items]
         return list(self._threads.map(lambda context, item: context.run(work, item),
                                       contexts, items))

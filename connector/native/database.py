@@ -6,6 +6,7 @@ import contextvars
 import json
 import threading
 import time
+import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -61,13 +62,19 @@ class Entry:
     new: bool = False
 
 
+def random_id() -> str:
+    """Twenty digits that nobody has had."""
+    return uuid.uuid4().hex[:20]
+
+
 class Database:
     """One app's database, of one company. `unique_reference` refuses a second record with the same
-    reference."""
+    reference; `new_id` makes IDs, where they are no numbers."""
 
     def __init__(self, url: str, clock: Callable[[], datetime], *, id_type: Any,
-                 unique_reference: bool, company: Company | None = None) -> None:
-        self.company = company or Company()
+                 unique_reference: bool, company: Company | None = None,
+                 new_id: Callable[[], str] = random_id) -> None:
+        self.company, self.new_id = company or Company(), new_id
         self.metadata = MetaData()
         self.rows = Table(
             "rows", self.metadata,

@@ -57,6 +57,8 @@ from connector.native.erp.objects import OBJECTS as ERP_OBJECTS
 from connector.native.faults import CALLS, HOOKS, Fault
 from connector.ports import Adapter
 from connector.testing.adapter_world import AdapterWorld
+from connector.testing.torture.line import LineRates
+from connector.testing.torture.simulated import Records, Simulated
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -178,6 +180,12 @@ def test_every_capability_verb_and_part_of_a_world_is_documented() -> None:
     verbs = [name for name in vars(Adapter) if name[0] != "_" and name != "capabilities"]
     assert len(verbs) == 9
     names = [*columns()[1:], *verbs, *(field.name for field in fields(AdapterWorld))]
+    assert not [name for name in names if f"`{name}`" not in page]
+
+
+def test_every_part_of_a_simulated_system_and_every_fault_of_its_line_is_documented() -> None:
+    page = text("adapters.md").partition("## Torture it")[2].partition("\n## ")[0]
+    names = [field.name for kind in (Simulated, Records, LineRates) for field in fields(kind)]
     assert not [name for name in names if f"`{name}`" not in page]
 
 

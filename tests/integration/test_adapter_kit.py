@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -80,6 +82,36 @@ def test_the_adapter_keeps_every_promise(package: Path) -> None:
     assert done.returncode == 0, done.stdout
     assert "passed" in done.stdout
     assert "skipped" not in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("planted", "first"), [
+    ({"(_since(cursor) - look_back)": "_since(cursor)", "settled = as_of": "settled = reached"},
+     16),
+    ({'"If-Match": intent.version or "*"': '"If-Match": "*"'}, 9)],
+    ids=["looks_not_back", "writes_blindly"])
+def test_the_torture_test_that_comes_with_it_bites(package: Path, tmp_path: Path, first: int,
+                                                   planted: dict[str, str]) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(package, broken)
+    adapter = broken / "connector_abacus_erp" / "adapter.py"
+    text = adapter.read_text(encoding="utf-8")
+    for honest, instead in planted.items():
+        assert text.count(honest) == 1
+        text = text.replace(honest, instead)
+    adapter.write_text(text, encoding="utf-8")
+    done = tortured(broken, "--first", str(first), "--seeds", "20")
+    assert done.returncode == 1, done.stdout + done.stderr
+    seeds = re.findall(r"^seed ([0-9]+): ", done.stdout, re.MULTILINE)
+    assert any(tortured(package, "--seed", seed).returncode == 0 for seed in seeds)
+
+
+def tortured(package: Path, *words: str) -> Done:
+    """Run the torture test that comes with a package, by the command that a failing seed tells."""
+    return subprocess.run(
+        [sys.executable, "-m", "connector.testing.torture.kit",
+         "test_torture:simulated_abacus_erp", *words], cwd=package / "tests", text=True,
+        capture_output=True, check=False, env={**OUTSIDE, "PYTHONPATH": str(package)})
 
 
 def test_the_package_is_listed_by_its_entry_point(package: Path) -> None:

@@ -40,8 +40,9 @@ class Crm:
     """One CRM at work."""
 
     def __init__(self, database: str, token: str, clock: Callable[[], datetime] | None,
-                 rate_limit: int | None, company: Company | None) -> None:
-        self.database = opened(database, clock, company)
+                 rate_limit: int | None, company: Company | None,
+                 new_id: Callable[[], str] | None) -> None:
+        self.database = opened(database, clock, company, new_id)
         self.token, self.rate_limit = token, rate_limit
         self.faults, self.keys = Faults(), Keys()
         self.hooks = Hooks(self.database, sign, self.faults)
@@ -117,10 +118,12 @@ class Crm:
 
 def create_app(database: str = "sqlite:///native-crm.db", *, token: str = "crm-demo-token",
                clock: Callable[[], datetime] | None = None, faults: bool = False,
-               rate_limit: int | None = None, company: Company | None = None) -> Any:
-    """The CRM as an ASGI app. `clock` gives an aware UTC time; `faults` offers the fault switch;
-    `rate_limit` is in calls a second; `company` says how documents are rounded."""
-    crm = Crm(database, token, clock, rate_limit, company)
+               rate_limit: int | None = None, company: Company | None = None,
+               new_id: Callable[[], str] | None = None) -> Any:
+    """The CRM as an ASGI app. `clock` gives an aware UTC time, `new_id` what follows the prefix of
+    an ID; `faults` offers the fault switch; `rate_limit` is in calls a second; `company` says how
+    documents are rounded."""
+    crm = Crm(database, token, clock, rate_limit, company, new_id)
 
     @asynccontextmanager
     async def life(_app: FastAPI) -> Any:

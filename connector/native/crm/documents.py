@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
@@ -118,7 +117,7 @@ def quote_moved(transaction: Transaction, before: dict[str, Any] | None,
 def _ask(transaction: Transaction, key: str, by: Decimal) -> None:
     asked = transaction.by(SUMS, "natural", [key]).get(key)
     if asked is None:
-        asked = transaction.add(Entry(SUMS, f"sum_{uuid.uuid4().hex[:20]}", {"quantity": 0},
+        asked = transaction.add(Entry(SUMS, f"sum_{transaction.database.new_id()}", {"quantity": 0},
                                       natural=key))
     asked.data["quantity"] = plain(Decimal(asked.data["quantity"]) + by)
     transaction.touch(asked)

@@ -13,7 +13,7 @@ from connector.native.amounts import Company
 from connector.native.crm.objects import OBJECTS
 from connector.native.crm.words import LONGEST_ID, Refused, is_id, stamp, utc_instant
 from connector.native.crm.writes import create, preload, restamp
-from connector.native.database import Database, Entry, Transaction
+from connector.native.database import Database, Entry, Transaction, random_id
 from connector.native.fields import Spec
 
 Row = dict[str, Any]
@@ -22,10 +22,12 @@ _OWN = ("id", "createdAt", "updatedAt")
 
 
 def opened(database: str, clock: Callable[[], datetime] | None,
-           company: Company | None = None) -> Database:
-    """A CRM's database, with the time of day where no clock is given."""
+           company: Company | None = None,
+           new_id: Callable[[], str] | None = None) -> Database:
+    """A CRM's database, with the time of day where no clock is given, and random IDs where no
+    `new_id` is."""
     return Database(database, clock or (lambda: datetime.now(UTC)), id_type=String(LONGEST_ID),
-                    unique_reference=False, company=company)
+                    unique_reference=False, company=company, new_id=new_id or random_id)
 
 
 def load(database: str, records: Mapping[str, Iterable[Mapping[str, Any]]], *,

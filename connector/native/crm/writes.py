@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -137,8 +136,8 @@ def create(transaction: Transaction, object: str, body: Any, id: str | None = No
         _check_key(transaction, object, key, errors)
     if errors:
         raise Refused(422, f"the {object} record is not valid", errors)
-    entry = Entry(object, id or f"{PREFIX[object]}_{uuid.uuid4().hex[:20]}", data, natural=key,
-                  reference=data["externalRef"])
+    entry = Entry(object, id or f"{PREFIX[object]}_{transaction.database.new_id()}", data,
+                  natural=key, reference=data["externalRef"])
     if object in NUMBERED and data["number"] is None:
         data["number"] = f"{NUMBERED[object]}-{transaction.next_number(object):06d}"
     data.update(id=entry.id, createdAt=z(transaction.now), deleted=False)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from random import Random
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 from connector.adapters.memory import MemoryAdapter, MemorySettings
 from connector.domain.records import (
@@ -54,8 +54,25 @@ class Kind:
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
-    """How likely each fault is, at each place where it may happen."""
+class Likely:
+    """How likely each fault of some sort is, at each place where it may happen; of those in
+    `weights` so many times more, or less."""
+
+    weights: ClassVar[Mapping[str, float]] = {
+        "died": 0.08, "store_failed": 0.08, "overtaken": 0.3, "slowed_down": 0.3,
+        "token_expired": 0.2}
+
+    @classmethod
+    def drawn(cls, chance: Random) -> Self:
+        """A swarm: each fault is off, rare or frequent, so that one can't hide another. What may
+        happen at every boundary is rarer by far."""
+        return cls(**{f.name: chance.choice((0.0, 0.03, 0.25)) * cls.weights.get(f.name, 1)
+                      for f in fields(cls)})
+
+
+@dataclass(frozen=True, slots=True)
+class Rates(Likely):
+    """The faults of a memory system, and of what is about it."""
 
     away_on_read: float = 0  # a read fails, in the middle of a pull too
     away_on_write: float = 0  # a write surely was not made
@@ -73,24 +90,13 @@ class Rates:
     slowed_down: float = 0  # the system asks us to wait
     token_expired: float = 0  # our credentials lapse, in the middle of a pull or of a batch too
 
-    @classmethod
-    def drawn(cls, chance: Random) -> Rates:
-        """A swarm: each fault is off, rare or frequent, so that one can't hide another. What may
-        happen at every boundary is rarer by far."""
-        return cls(**{f.name: chance.choice((0.0, 0.03, 0.25)) * _LESS.get(f.name, 1)
-                      for f in fields(cls)})
-
-
-_LESS = {"died": 0.08, "store_failed": 0.08, "overtaken": 0.3, "slowed_down": 0.3,
-         "token_expired": 0.2}
-
 
 @dataclass(slots=True)
 class Faults:
     """Draws the faults, counts them, and notes every call in a trace."""
 
     chance: Random
-    rates: Rates
+    rates: Likely
     count: Counter[str] = field(default_factory=Counter)
     trace: list[str] = field(default_factory=list)
     writes: int = 0

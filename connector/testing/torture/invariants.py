@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import select
@@ -14,6 +14,7 @@ from connector.domain.policies import CRM, ERP, Role
 from connector.domain.records import Link
 from connector.ports import UnitOfWork
 from connector.store.tables import inbox
+from connector.testing.torture.at_rest import AtRest
 from connector.testing.torture.company import LINES, OBJECTS, SHOWN, STANDING, VAT, tokens
 from connector.testing.torture.world import World
 
@@ -25,10 +26,10 @@ _AMOUNTS = {"credit_limit", "total", "quantity", "unit_price"}
 def broken(world: World) -> list[str]:
     """What does not hold, each with the number of the invariant."""
     world.settle_doubts()
-    found, waiting = list(world.violations), _waiting(world)
+    found, waiting = list(world.violations), waits(world)
     with world.store.begin() as uow:
         conflicts = uow.conflicts(world.pair.name, states=_EVERY)
-        found += _open_work(world, uow, waiting)
+        found += open_work(world, uow, waiting)
         for entity in world.pair.entities:
             of_entity = [c for c in conflicts if c.entity == entity]
             found += _counterparts(world, uow, entity, of_entity)
@@ -37,13 +38,13 @@ def broken(world: World) -> list[str]:
             found += _deletions(world, uow, entity, of_entity)
             found += _shown(world, uow, entity, conflicts, waiting) if world.tells else []
         found += _quotes(world, uow, conflicts)
-        found += _lost(world, uow, conflicts)
+        found += lost(world, uow, conflicts)
     found += _too_many_writes(world)
     return found
 
 
-def _open_work(world: World, uow: UnitOfWork,
-               waiting: list[tuple[str, str, str, str]]) -> Iterator[str]:
+def open_work(world: AtRest, uow: UnitOfWork,
+              waiting: list[tuple[str, str, str, str]]) -> Iterator[str]:
     """I5: nothing is left half done, nothing stays parked, and nothing waits for what is there."""
     if uow.unsettled_batches(world.pair.name):
         yield "I5: the outbox is not empty"
@@ -68,27 +69,23 @@ def _open_work(world: World, uow: UnitOfWork,
         else:
             parent, side, parent_ext = wanted.split(":")
             there = bool(uow.canonical_ids(world.pair.name, parent, side, [parent_ext]))
-            if parent == entity and not there and parent_ext not in _living(
-                    world, CRM if side == CRM else ERP, parent):
+            if parent == entity and not there and parent_ext not in world.payloads(
+                    CRM if side == CRM else ERP, parent):
                 yield f"I5: {entity} {ext} of the {system} waits for {wanted}, which is gone"
         if there:
             yield f"I5: {entity} {ext} of the {system} waits for {wanted}, which is there"
 
 
-def _waiting(world: World) -> list[tuple[str, str, str, str]]:
+def waits(world: AtRest) -> list[tuple[str, str, str, str]]:
+    """What waits: its entity, its system, its external ID, and what it waits for."""
     with world.store.engine.connect() as connection:
         return [(row.entity, row.system, row.external_id, row.wanted)
                 for row in connection.execute(select(inbox).where(inbox.c.state == "waiting"))]
 
 
-def _living(world: World, role: Role, entity: str) -> dict[str, dict[str, Any]]:
-    rows = world.systems[role].objects.get(OBJECTS[role][entity], {})
-    return {ext: row.payload for ext, row in rows.items() if not row.deleted}
-
-
-def _mains(world: World, uow: UnitOfWork, entity: str, role: Role) -> dict[str, Link]:
+def _mains(world: AtRest, uow: UnitOfWork, entity: str, role: Role) -> dict[str, Link]:
     """The links of the living records of a side, without those that became part of another."""
-    links = uow.links_by_external(world.pair.name, entity, role, _living(world, role, entity))
+    links = uow.links_by_external(world.pair.name, entity, role, world.payloads(role, entity))
     return {ext: link for ext, link in links.items() if not link.alias}
 
 
@@ -108,7 +105,7 @@ def _counterparts(world: World, uow: UnitOfWork, entity: str,
     asked = {c.canonical_id for c in conflicts if c.state is not ConflictState.SETTLED}
     by_canonical: dict[str, dict[Role, list[Link]]] = defaultdict(lambda: defaultdict(list))
     for role in (CRM, ERP):
-        living = _living(world, role, entity)
+        living = world.payloads(role, entity)
         links = uow.links_by_external(world.pair.name, entity, role, living)
         yield from _merges(world, uow, entity, role)
         inbox = uow.inbox_by_external(world.pair.name, entity, role, living)
@@ -136,7 +133,7 @@ def _counterparts(world: World, uow: UnitOfWork, entity: str,
                 (role, OBJECTS[role][entity], link.external_id) in world.born
                 for link in tied for role in (CRM, ERP) if link.system == role):
             yield f"I2: {entity} {canonical_id} is of our own making on both sides"
-        if len(sides) == 1 and not _ended(uow, world, entity, canonical_id):
+        if len(sides) == 1 and not ended(uow, world, entity, canonical_id):
             yield f"I2: {entity} {canonical_id} stands on one side only"
 
 
@@ -156,7 +153,7 @@ def _quotes(world: World, uow: UnitOfWork, conflicts: list[Conflict]) -> Iterato
     orders = OBJECTS[ERP]["order"]
     references = Counter(row.reference for row in world.rows(ERP, orders)
                          if (ERP, orders, row.external_id) not in world.unmet)
-    quotes = _living(world, CRM, "quote")
+    quotes = world.payloads(CRM, "quote")
     links = uow.links_by_external(world.pair.name, "quote", CRM, quotes)
     for canonical_id, ext in ordered.items():
         times = references[f"crm:quote:{ext}"]
@@ -165,11 +162,11 @@ def _quotes(world: World, uow: UnitOfWork, conflicts: list[Conflict]) -> Iterato
         accepted = ext in quotes and quotes[ext]["stage"] == "won"
         if accepted and ext in links and canonical_id not in made \
                 and not {links[ext].canonical_id, canonical_id} & asked \
-                and not _ended(uow, world, "quote", links[ext].canonical_id):
+                and not ended(uow, world, "quote", links[ext].canonical_id):
             yield f"I2: quote {ext} was accepted, and has become no order"
 
 
-def _ended(uow: UnitOfWork, world: World, entity: str, canonical_id: str) -> bool:
+def ended(uow: UnitOfWork, world: AtRest, entity: str, canonical_id: str) -> bool:
     """Whether the counterpart was deleted."""
     links = uow.links_by_canonical(world.pair.name, entity, [canonical_id]).get(canonical_id, [])
     return any(link.seen is None for link in links)
@@ -185,9 +182,9 @@ def _equal(world: World, uow: UnitOfWork, entity: str,
             asked[conflict.canonical_id].add(conflict.path)
     records: dict[str, dict[Role, dict[str, Any]]] = defaultdict(dict)
     for role in (CRM, ERP):
-        living = _living(world, role, entity)
+        living = world.payloads(role, entity)
         for ext, link in _mains(world, uow, entity, role).items():
-            records[link.canonical_id][role] = _decoded(world, uow, entity, role, living[ext])
+            records[link.canonical_id][role] = decoded(world, uow, entity, role, living[ext])
     for canonical_id, sides in records.items():
         if len(sides) == 2 and "" not in asked[canonical_id]:
             lines_asked = any(path.startswith("lines[") for path in asked[canonical_id])
@@ -205,14 +202,15 @@ def _line_keys(world: World, entity: str) -> Iterator[str]:
         object = OBJECTS[role][entity]
         if object in LINES:
             path, key, *_ = LINES[object]
-            for ext, payload in _living(world, role, entity).items():
+            for ext, payload in world.payloads(role, entity).items():
                 keys = Counter(line[key] for line in payload.get(path, ()))
                 yield from (f"I2: line {k} stands {n} times in {entity} {ext} of the {role}"
                             for k, n in keys.items() if n > 1)
 
 
-def _decoded(world: World, uow: UnitOfWork, entity: str, role: Role,
-             payload: dict[str, Any]) -> dict[str, Any]:
+def decoded(world: AtRest, uow: UnitOfWork, entity: str, role: Role,
+            payload: Mapping[str, Any]) -> dict[str, Any]:
+    """A payload in canonical words; what refers to a record that has no link names it by `?`."""
     mapping = world.pair.side(role).mappings[entity]
 
     def canonical(parent: str, ext: str) -> str:
@@ -242,27 +240,27 @@ def _deletions(world: World, uow: UnitOfWork, entity: str,
     is asked."""
     asked = {c.canonical_id for c in conflicts if c.path == ""}
     for role in (CRM, ERP):
-        living = _living(world, role, entity)
+        living = world.payloads(role, entity)
         for ext, link in _mains(world, uow, entity, role).items():
             theirs = [k for k in uow.links_by_canonical(
                 world.pair.name, entity, [link.canonical_id])[link.canonical_id]
                 if k.system != role]
             gone = theirs and all(k.seen is None for k in theirs)
-            used = _decoded(world, uow, entity, role, living[ext]).get("active")
+            used = decoded(world, uow, entity, role, living[ext]).get("active")
             if gone and used and link.canonical_id not in asked \
                     and (role, OBJECTS[role][entity], ext) not in world.spoiled:
                 yield f"I1: {entity} {ext} of the {role} is in use; its counterpart was deleted"
 
 
-def _lost(world: World, uow: UnitOfWork, conflicts: list[Conflict]) -> Iterator[str]:
+def lost(world: AtRest, uow: UnitOfWork, conflicts: list[Conflict]) -> Iterator[str]:
     """I3: every value that a user gave is there, or was replaced by someone who saw it, or is
     kept in a conflict; and what was replaced does not come back."""
     final: set[str] = set()
     there: set[str] = set()
     followed: dict[str, set[str]] = defaultdict(set)  # by record, if it stands on both sides
     for role in (CRM, ERP):
-        for entity in OBJECTS[role]:
-            living = _living(world, role, entity)
+        for entity in world.pair.entities:
+            living = world.payloads(role, entity)
             there |= living.keys()
             final |= tokens(list(living.values()))
             links = uow.links_by_external(world.pair.name, entity, role, living)
@@ -294,7 +292,7 @@ def _shown(world: World, uow: UnitOfWork, entity: str, conflicts: list[Conflict]
     waits = {meant(kind, system, ext) for kind, system, ext, _ in waiting if kind == entity}
     asked = {c.canonical_id for c in conflicts if c.state in _LIVE}
     unmade = {ext for _, _, ext in parked} | {ext for _, _, ext, _ in waiting}
-    for ext, payload in _living(world, CRM, entity).items():
+    for ext, payload in world.payloads(CRM, entity).items():
         own, link = meant(entity, CRM, ext), uow.links_by_external(
             world.pair.name, entity, CRM, [ext]).get(ext)
         true = None if link is not None and link.alias else \

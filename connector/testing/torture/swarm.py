@@ -102,14 +102,15 @@ def run_seed(seed: int, store: SqlStore, partitions: int = 1, *, tells: bool = F
         rounds = rest(world)
         violations = settled(world)
     except (Exception, Stuck) as error:
-        violations = [*world.violations, f"I6: it breaks off: {_told(error)}"]
+        violations = [*world.violations, f"I6: it breaks off: {told(error)}"]
     violations += said.violations
     digest = hashlib.sha256("\n".join(faults.trace).encode()).hexdigest()
     return Report(seed, violations, faults.count, world.edits.number, faults.writes, rounds,
                   digest)
 
 
-def _told(error: BaseException) -> str:
+def told(error: BaseException) -> str:
+    """What broke off, and where."""
     where = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
 

@@ -4,7 +4,7 @@ connector between them, which can be killed and started again. All time comes fr
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -25,6 +25,7 @@ from connector.ports import UnitOfWork
 from connector.store.tables import links
 from connector.store.unit_of_work import SqlStore
 from connector.testing.clock import VirtualClock
+from connector.testing.torture.at_rest import Edits
 from connector.testing.torture.company import (
     KINDS,
     LINES,
@@ -46,17 +47,6 @@ TOLD = {role: load_mappings(MAPPINGS, KINDS[role], REGISTRY) for role in (CRM, E
 LOADED = {role: {entity: replace(mapping, state=()) for entity, mapping in TOLD[role].items()}
           for role in (CRM, ERP)}
 """The same, in which they are not."""
-
-
-@dataclass(slots=True)
-class Edits:
-    """What the users did: every value they gave (a token), those that somebody saw before he
-    replaced or deleted them, and those replaced alone."""
-
-    given: set[str] = field(default_factory=set)
-    seen: set[str] = field(default_factory=set)
-    replaced: dict[str, str] = field(default_factory=dict)  # by token, where
-    number: int = 0
 
 
 class World:
@@ -225,6 +215,11 @@ class World:
     def rows(self, role: Role, object: str) -> list[Row]:
         """All records of an object, deleted ones too."""
         return list(self.systems[role].objects.get(object, {}).values())
+
+    def payloads(self, role: Role, entity: str) -> dict[str, dict[str, Any]]:
+        """The payloads of the records that are not deleted, by external ID."""
+        rows = self.systems[role].objects.get(OBJECTS[role][entity], {})
+        return {ext: row.payload for ext, row in rows.items() if not row.deleted}
 
     def living(self, role: Role, object: str) -> list[str]:
         """The external IDs of the records that are not deleted."""
