@@ -28,7 +28,7 @@ class Adopting(Keeping):
 
     def adopt(self, uow: UnitOfWork, batch: Batch, results: Sequence[WriteResult]) -> None:
         """Keep created records whose result was lost: the base is what was sent, never what the
-        other side holds by now."""
+        other side holds by now. Those of the batch that were kept stay as they are."""
         self._decode_returned(uow, [
             (self.pair.role_of(intent.system), Result(intent, result),
              unpack(ENTITIES[self.entity], intent.record))
@@ -39,6 +39,9 @@ class Adopting(Keeping):
                                        [intent.canonical_id for intent in batch.intents])
         for intent, result in zip(batch.intents, results, strict=True):
             if result.record is None or result.status is not WriteStatus.CREATED:
+                continue
+            if any((link.system, link.external_id) == (intent.system, result.record.external_id)
+                   and link.seen is not None for link in links.get(intent.canonical_id, ())):
                 continue
             role = self.pair.role_of(intent.system)
             sent = unpack(ENTITIES[self.entity], intent.record)

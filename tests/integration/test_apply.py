@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from connector.adapters.memory import MemoryAdapter, MemorySettings
+from connector.domain.actions import OutcomeKind
 from connector.domain.ledger import Conflict, ConflictState, Run, RunState
 from connector.domain.policies import CRM, ERP, EntityPolicy, FieldPolicy, Role
 from connector.domain.records import Batch, RemoteRecord, WriteResult, WriteStatus
@@ -24,8 +25,8 @@ from connector.testing.clock import VirtualClock
 from connector.testing.torture.world import LOADED
 
 OBJECTS = {CRM: "accounts", ERP: "debtors"}
-NAME, TOWN, PHONE = ({CRM: "title", ERP: "name1"}, {CRM: "town", ERP: "place"},
-                     {CRM: "phone", ERP: "tel"})
+NAME, TOWN, PHONE, MAIL = ({CRM: "title", ERP: "name1"}, {CRM: "town", ERP: "place"},
+                           {CRM: "phone", ERP: "tel"}, {CRM: "mail", ERP: "e_mail"})
 UNKNOWN = WriteResult(WriteStatus.UNKNOWN, error="no answer")
 _worlds = count()
 
@@ -277,6 +278,25 @@ class TestWhatAWriteCallsFor:
         scene.sync()
         assert scene.held(CRM, PHONE) == scene.held(ERP, PHONE) == ["+49 1", "1"]
         scene.settled("A", "B")
+
+
+    def test_what_was_kept_of_a_batch_of_mixed_fate_is_not_taken_in_again(
+            self, scene: Scene) -> None:
+        def second_lost(adapter: Any, batch: Batch) -> list[WriteResult]:
+            return [adapter.made(batch)[0], UNKNOWN]
+        scene.erp.answers = [second_lost]
+        scene.enter("A", "B")
+        for name in ("A", "B"):
+            scene.crm.system.put("accounts", name, {"mail": None})
+        scene.sync()
+        with scene.store.begin() as uow:
+            made = {name: [entry.reason for entry in uow.history(
+                "main", "customer", scene.pair.canonical_id("customer", CRM, name))
+                if entry.kind is OutcomeKind.CREATED] for name in ("A", "B")}
+        assert made == {"A": [""], "B": ["found again after an interruption"]}
+        scene.edit(ERP, MAIL, "a@example.org")
+        scene.sync()
+        assert scene.crm.system.objects["accounts"]["A"].payload["mail"] == "a@example.org"
 
 
 class TestMoved:
