@@ -10,6 +10,10 @@ from connector.engine.known import Planned
 from connector.engine.pair import Pair
 from connector.ports import UnitOfWork
 
+_REFERENCES = {entity.name: [(name, spec.to) for name, spec in entity.fields.items() if spec.to]
+               for entity in ENTITIES.values()}
+"""By entity, its fields that name other records, and of which entity those are."""
+
 
 def note_orphaned(uow: UnitOfWork, pair: Pair, groups: Iterable[Group],
                   planned: Planned) -> None:
@@ -29,10 +33,10 @@ def _apart(group: Group) -> Iterator[tuple[Group, str, str, set[str]]]:
     records = [seen.record for seen in group.sides.values() if seen.record is not None]
     if len(records) < 2:
         return
-    for name, spec in ENTITIES[group.entity].fields.items():
-        ids = {str(id) for record in records if spec.to and (id := record.get(name)) is not None}
+    for name, to in _REFERENCES[group.entity]:
+        ids = {str(id) for record in records if (id := record.get(name)) is not None}
         if len(ids) > 1:
-            yield group, name, spec.to, ids
+            yield group, name, to, ids
 
 
 def _standing(uow: UnitOfWork, pair: Pair, planned: Planned, entity: str,

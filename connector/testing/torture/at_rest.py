@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from connector.domain.policies import Role
+from connector.domain.records import Link
 from connector.engine.pair import Pair
 from connector.engine.run import Engine
 from connector.store.unit_of_work import SqlStore
@@ -44,3 +45,11 @@ class AtRest(Protocol):
     def payloads(self, role: Role, entity: str) -> Mapping[str, dict[str, Any]]:
         """The payloads of the records of a side that are not deleted, by external ID."""
         ...
+
+
+def tied_to(world: AtRest, role: Role, entity: str, external_id: str) -> list[Link]:
+    """All links of the thing that a record is, its own too; none where it is not linked."""
+    with world.store.begin() as uow:
+        own = uow.canonical_ids(world.pair.name, entity, role, [external_id]).values()
+        return [link for links in uow.links_by_canonical(world.pair.name, entity, own).values()
+                for link in links]

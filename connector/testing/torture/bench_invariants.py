@@ -13,7 +13,14 @@ from connector.domain.records import Link
 from connector.domain.values import MISSING, FieldType
 from connector.ports import UnitOfWork
 from connector.testing.torture.bench import Bench
-from connector.testing.torture.invariants import decoded, ended, lost, open_work, waits
+from connector.testing.torture.invariants import (
+    asked_about,
+    decoded,
+    ended,
+    lost,
+    open_work,
+    waits,
+)
 
 Records = Mapping[str, dict[str, Any]]
 """The payloads of a side's records of an entity, by external ID."""
@@ -76,10 +83,7 @@ def _equal(bench: Bench, uow: UnitOfWork, entity: str, sides: Mapping[Role, Reco
            conflicts: list[Conflict]) -> Iterator[str]:
     """I1 and I4: both sides say the same in every field that both map and one may be written in,
     unless a person is asked about it."""
-    asked: dict[str, set[str]] = defaultdict(set)
-    for conflict in conflicts:
-        if conflict.state is not ConflictState.SETTLED:
-            asked[conflict.canonical_id].add(conflict.path)
+    asked = asked_about(conflicts)
     records: dict[str, dict[Role, dict[str, Any]]] = defaultdict(dict)
     for role in (CRM, ERP):
         links = uow.links_by_external(bench.pair.name, entity, role, sides[role])

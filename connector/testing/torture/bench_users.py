@@ -9,6 +9,7 @@ from typing import Any
 
 from connector.domain.policies import CRM, ERP, Role, other
 from connector.mapping.compiled import at
+from connector.testing.torture.at_rest import tied_to
 from connector.testing.torture.bench import Bench, Late, Payload
 from connector.testing.torture.company import MARK, tokens
 from connector.testing.torture.simulated import code_at, merged, nested
@@ -112,11 +113,7 @@ class CrowdedBench(Bench):
 
     def _edit_both(self, role: Role, entity: str, external_id: str) -> None:
         """Both sides edit one record before the connector sees either, or one deletes it."""
-        with self.store.begin() as uow:
-            link = uow.links_by_external(self.pair.name, entity, role, [external_id]).get(
-                external_id)
-            tied = uow.links_by_canonical(self.pair.name, entity, [link.canonical_id])[
-                link.canonical_id] if link else []
+        tied = tied_to(self, role, entity, external_id)
         if self.simulated.records[entity].deleted and entity not in self.parents \
                 and self.chance.random() < 0.15:
             self.delete(role, entity, external_id)
@@ -129,10 +126,7 @@ class CrowdedBench(Bench):
     def edit(self, role: Role, entity: str, external_id: str) -> None:
         """Somebody, who sees what stands there, gives a field another value; nobody does where the
         record is gone."""
-        object = self.mapping(role, entity).object
-        if role == self.role:
-            self.unlock(object, external_id)
-        payload = self.payload(role, entity, external_id)
+        object, payload = self._opened(role, entity, external_id)
         if payload is None:
             return
         path, value, old = self._another_value(role, entity, payload)
@@ -145,6 +139,14 @@ class CrowdedBench(Bench):
         elif not self._begun(object, external_id, changes):
             self.simulated.edit(object, external_id, changes)
         self._done(f"edit {role} {entity} {external_id} {path}")
+
+    def _opened(self, role: Role, entity: str,
+                external_id: str) -> tuple[str, dict[str, Any] | None]:
+        """The object of a record, and its `payload` once nobody else holds it."""
+        object = self.mapping(role, entity).object
+        if role == self.role:
+            self.unlock(object, external_id)
+        return object, self.payload(role, entity, external_id)
 
     def _another_value(self, role: Role, entity: str, payload: Payload) -> tuple[str, Any, Any]:
         """A field, what somebody writes into it, and what stood there."""
@@ -173,10 +175,7 @@ class CrowdedBench(Bench):
 
     def delete(self, role: Role, entity: str, external_id: str) -> None:
         """Somebody, who sees what stands there, deletes a record."""
-        object = self.mapping(role, entity).object
-        if role == self.role:
-            self.unlock(object, external_id)
-        payload = self.payload(role, entity, external_id)
+        object, payload = self._opened(role, entity, external_id)
         if payload is None:
             return
         self.edits.seen |= tokens(payload)

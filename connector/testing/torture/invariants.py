@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import select
@@ -172,14 +172,20 @@ def ended(uow: UnitOfWork, world: AtRest, entity: str, canonical_id: str) -> boo
     return any(link.seen is None for link in links)
 
 
-def _equal(world: World, uow: UnitOfWork, entity: str,
-           conflicts: list[Conflict]) -> Iterator[str]:
-    """I1 and I4: both sides say the same, in every field and to the digit, unless a person is
-    asked about it."""
+def asked_about(conflicts: Iterable[Conflict]) -> dict[str, set[str]]:
+    """The paths that a person is asked about, by canonical ID."""
     asked: dict[str, set[str]] = defaultdict(set)
     for conflict in conflicts:
         if conflict.state is not ConflictState.SETTLED:
             asked[conflict.canonical_id].add(conflict.path)
+    return asked
+
+
+def _equal(world: World, uow: UnitOfWork, entity: str,
+           conflicts: list[Conflict]) -> Iterator[str]:
+    """I1 and I4: both sides say the same, in every field and to the digit, unless a person is
+    asked about it."""
+    asked = asked_about(conflicts)
     records: dict[str, dict[Role, dict[str, Any]]] = defaultdict(dict)
     for role in (CRM, ERP):
         living = world.payloads(role, entity)

@@ -9,6 +9,7 @@ from typing import Any
 
 from connector.domain.policies import CRM, ERP, Role, other
 from connector.store.unit_of_work import SqlStore
+from connector.testing.torture.at_rest import tied_to
 from connector.testing.torture.company import (
     ACCEPTED,
     AMOUNTS,
@@ -104,11 +105,7 @@ class Crowded(World):
 
     def _edit_both(self, role: Role, entity: str, external_id: str) -> None:
         """Both sides edit one record before the connector sees either, or one deletes it."""
-        with self.store.begin() as uow:
-            link = uow.links_by_external(self.pair.name, entity, role, [external_id]).get(
-                external_id)
-            tied = uow.links_by_canonical(self.pair.name, entity, [link.canonical_id])[
-                link.canonical_id] if link else []
+        tied = tied_to(self, role, entity, external_id)
         if self.chance.random() < 0.2:
             self.delete(role, OBJECTS[role][entity], external_id)
         else:
